@@ -1,0 +1,77 @@
+"""What a refused file says: one line per error, like a compiler's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Path = tuple[str | int, ...]
+"""Where something stands in the file: ("links", 0, "usb4")."""
+
+Problem = tuple[Path, str]
+"""Where, and what is wrong with it."""
+
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class SpecError:
+    """One error of one file. `line` is None for what is wrong with the file as a whole."""
+
+    file: str
+    line: int | None
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (place, self.where, self.text) if part)
+
+
+class LabError(Exception):
+    """The file cannot be used. str() is the whole report, one line per error."""
+
+    def __init__(self, errors: Iterable[SpecError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def dotted(path: Path) -> str:
+    """The path as people write it: `links[0].usb4`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def printable(text: str) -> str:
+    """The text on one line of bounded length, whatever is in it."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def quoted(text: str) -> str:
+    """A key, name or other text as it appears within a message."""
+    return f'"{printable(text)}"'
+
+
+def show(value: Any) -> str:
+    """Any value of the file, short."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "nothing" if value is None else printable(str(value).lower())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them when they are few."""
+    known = sorted(known)
+    # Comparing costs the product of the lengths: an absurd word is not worth it.
+    near = difflib.get_close_matches(word, known, n=1) if len(word) <= _LONGEST else []
+    if near:
+        return f"; did you mean {quoted(near[0])}?"
+    return f"; known: {', '.join(known)}" if 0 < len(known) <= 12 else ""

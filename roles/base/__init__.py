@@ -1,0 +1,17 @@
+"""Packages, the service user, directories, the clock."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+
+from roles.base.operations import user_and_clock
+from roles.base.plan import PACKAGES, Base, directories
+from roles.lib.packages import packages
+from roles.lib.paths import paths
+
+
+@deploy("base")
+def base(plan: Base) -> None:
+    packages(PACKAGES, name="packages")
+    user_and_clock(plan, name="service user and clock")
+    paths(directories(plan), name="directories")

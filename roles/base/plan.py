@@ -1,0 +1,46 @@
+"""What every node needs before anything of llama.cpp: packages, the service user, directories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inventory.spec import Lab
+from roles.lib import layout
+from roles.lib.packages import Table
+from roles.lib.paths import Directory
+
+# libgomp: the CPU backend is linked with OpenMP. Package names: each distribution's own index.
+PACKAGES: Table = {
+    "apt": ("ca-certificates", "iproute2", "libgomp1", "nftables", "procps"),
+    "dnf": ("ca-certificates", "iproute", "libgomp", "nftables", "procps-ng", "systemd-networkd"),
+}
+
+# Any of these keeps the time; a host that has one is left alone (Ubuntu 26.04 and Fedora have chrony).
+TIME_UNITS = ("chronyd.service", "chrony.service", "ntpd.service", "ntpsec.service", "systemd-timesyncd.service")
+TIME_PACKAGES: Table = {"apt": ("systemd-timesyncd",), "dnf": ("chrony",)}
+TIME_UNIT = {"apt": "systemd-timesyncd.service", "dnf": "chronyd.service"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """login: the user that SSH logs in as; it owns the directory where uploads arrive."""
+
+    login: str
+    own_clock: bool
+
+
+def plan(lab: Lab, name: str) -> Base:
+    return Base(login=lab.ssh(name).user, own_clock=lab.node(name).kernel == "own")
+
+
+def directories(base: Base) -> tuple[Directory, ...]:
+    return (
+        Directory(layout.ETC),
+        Directory(layout.STATE),
+        Directory(layout.INCOMING, "700", base.login, "root"),
+        Directory(layout.MODELS),
+        Directory(layout.BUILDS),
+        Directory("/opt/halofleet"),
+        Directory(layout.LLAMA_CPP),
+        Directory(layout.RELEASES),
+    )

@@ -1,0 +1,15 @@
+"""Nothing but the controller's link address reaches an RPC port."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+
+from roles.firewall.operations import rules_loaded
+from roles.firewall.plan import Firewall, files
+from roles.lib.paths import paths
+
+
+@deploy("firewall")
+def firewall(plan: Firewall) -> None:
+    paths(files(plan), name="rules and unit")
+    rules_loaded(name="rules loaded")

@@ -1,0 +1,16 @@
+"""What the hosts of one run tell each other: an operation collects on every host, a later one decides on all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pyinfra.api import State
+
+_boards: WeakKeyDictionary[State, dict[str, dict[str, Any]]] = WeakKeyDictionary()
+
+
+def board(state: State, topic: str) -> dict[str, Any]:
+    """A dictionary per run and topic, by the host's name."""
+    return _boards.setdefault(state, defaultdict(dict))[topic]

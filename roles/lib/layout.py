@@ -1,0 +1,16 @@
+"""Where things are on a node. One place, because units, roles and people rely on it."""
+
+USER = "halofleet"
+"""The system user that the servers run as."""
+
+ETC = "/etc/halofleet"
+STATE = "/var/lib/halofleet"
+"""What undo needs, jobs and their logs, builds, models."""
+
+LLAMA_CPP = "/opt/halofleet/llama.cpp"
+RELEASES = f"{LLAMA_CPP}/releases"
+CURRENT = f"{LLAMA_CPP}/current"
+BUILDS = f"{STATE}/builds"
+MODELS = f"{STATE}/models"
+INCOMING = f"{STATE}/incoming"
+"""Where uploads arrive: it belongs to the user that SSH logs in as."""

@@ -1,0 +1,1 @@
+from roles.lib.stop import Refused as Refused

@@ -1,0 +1,52 @@
+"""Running a command on the host from inside an operation, outside pyinfra's list of commands.
+
+For what a yielded command cannot do: show its output live, keep a secret out of every log, wait for something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyinfra.api import FunctionCommand, Host, State, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.connectors.util import CommandOutput
+from pyinfra.context import host as context_host
+
+from roles.lib.stop import Failed
+
+
+def current() -> Host:
+    """The host that this code runs for."""
+    host: Host = context_host
+    return host
+
+
+def run(host: Host, command: StringCommand, *, stdin: str | None = None, live: bool = False) -> tuple[bool, CommandOutput]:
+    """Runs it with the operation's own sudo and environment; never printed, not with -vvv either, unless `live`."""
+    arguments: dict[str, Any] = {
+        key: value
+        for key, value in (host.current_op_global_arguments or {}).items()
+        if key in CONNECTOR_ARGUMENT_KEYS and value is not None
+    }
+    if stdin is not None:
+        arguments["_stdin"] = stdin
+    return host.run_shell_command(command, print_output=live, **arguments)
+
+
+def read(host: Host, command: StringCommand, *, stdin: str | None = None) -> str:
+    """Its standard output; raises Failed where it fails, with what it said."""
+    ok, output = run(host, command, stdin=stdin)
+    if not ok:
+        raise Failed(f"{host.name}: {command}: {output.stderr or output.stdout or 'failed and said nothing'}")
+    return output.stdout
+
+
+def call(function: Callable[[Host], bool | None]) -> FunctionCommand:
+    """A command for an operation to yield that runs our own code; False makes the operation fail on this host."""
+
+    def act(state: State, host: Host) -> bool:  # pyinfra looks for these two names
+        return function(host) is not False
+
+    act.__name__ = getattr(function, "__name__", "call")
+    return FunctionCommand(act, (), {})

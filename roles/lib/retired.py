@@ -1,0 +1,41 @@
+"""Services of ours that a node no longer has: a worker that became a controller must not keep lending itself."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pyinfra.api import FactBase, StringCommand, operation
+
+from roles.lib.remote import current
+
+FOLDER = "/etc/systemd/system"
+
+
+class OurUnits(FactBase[tuple[str, ...]]):
+    """Names of the unit files that match a pattern (`halofleet-server-*.service`)."""
+
+    def command(self, pattern: str) -> StringCommand:
+        return StringCommand(f'for p in {FOLDER}/{pattern}; do [ ! -e "$p" ] || basename "$p"; done')
+
+    def process(self, output: list[str]) -> tuple[str, ...]:
+        return tuple(output)
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        return ()
+
+
+@operation()
+def retired(pattern: str, keep: tuple[str, ...]) -> Iterator[StringCommand]:
+    """Stops, disables and removes every unit that matches the pattern and is not to be kept."""
+    host = current()
+    stray = [name for name in host.get_fact(OurUnits, pattern=pattern) if name not in keep]
+    if not stray:
+        host.noop(f"no {pattern} but those of the inventory")
+    for name in stray:
+        unit = shlex.quote(name)
+        yield StringCommand(
+            f"systemctl disable --now --quiet {unit}; rm -f {FOLDER}/{unit} && systemctl daemon-reload && "
+            f"systemctl reset-failed {unit} 2>/dev/null || true"
+        )

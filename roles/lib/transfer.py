@@ -1,0 +1,71 @@
+"""Large files between the control machine and a node: resumed after an interruption, checked, with progress."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from pathlib import Path, PurePosixPath
+
+from pyinfra.api import Host, StringCommand
+
+from roles.lib import remote
+from roles.lib.layout import INCOMING
+from roles.lib.stop import Failed
+
+BLOCK = 1 << 20
+PROGRESS_SECONDS = 10
+
+
+def send(host: Host, local: Path, target: str, *, sha256: str, mode: str = "644", record: bool = False) -> None:
+    """Puts the file at `target` on the node. An upload that was cut off goes on where it stopped.
+
+    It arrives under the name of its sum in a directory of the login user, is checked there, and is moved into place.
+    record: the sum is kept beside it in TARGET.sha256, with the file's size and time. Raises Failed.
+    """
+    arriving = f"{INCOMING}/{sha256}"
+    size = local.stat().st_size
+    there = remote.read(host, StringCommand(f"stat -c %s {arriving} 2>/dev/null || echo 0"))
+    offset = int(there) if there.isdigit() and int(there) <= size else 0
+    if offset < size:
+        host.connector.append_file(local, arriving, offset, _progress(host, local.name, size))
+    script = (
+        f'[ "$(sha256sum <{arriving} | cut -c1-64)" = {sha256} ] || {{ rm -f {arriving}; exit 1; }}; '
+        f"chown root:root {arriving} && chmod {mode} {arriving} && mv -f {arriving} {shlex.quote(target)} && "
+        f"if command -v restorecon >/dev/null; then restorecon {shlex.quote(target)}; fi"
+    )
+    if record:
+        quoted = shlex.quote(target)
+        script += f' && echo {sha256} "$(stat -c %s-%Y {quoted})" >{quoted}.sha256'
+    ok, output = remote.run(host, StringCommand(script))
+    if not ok:
+        raise Failed(f"{host.name}: {target}: arrived damaged or could not be put in place; {output.stderr}".strip())
+
+
+def receive(host: Host, path: str, local: Path) -> None:
+    """Gets a file from the node; it takes its name only when it is complete and its sum agrees. Raises Failed."""
+    local.parent.mkdir(parents=True, exist_ok=True)
+    part = local.with_name(f".{local.name}.part")
+    wanted = remote.read(host, StringCommand(f"sha256sum <{shlex.quote(path)} | cut -c1-64"))
+    try:
+        host.connector.fetch_file(path, part)
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        if digest != wanted:
+            raise Failed(f"{host.name}: {path}: arrived damaged (sha256 {digest}, the node has {wanted}); run again")
+        part.replace(local)
+    except OSError as error:
+        raise Failed(f"{host.name}: {PurePosixPath(path).name} to {local}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _progress(host: Host, name: str, size: int):  # type: ignore[no-untyped-def]
+    last = time.monotonic()
+
+    def show(sent: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
+            host.log(f"{name}: {sent * 100 // size} % of {size / 2**20:.0f} MiB")
+
+    return show

@@ -1,0 +1,123 @@
+"""systemd services: what runs, compared with what should run.
+
+Whether to restart is decided by the running process, not by what this run changed: every unit of ours carries
+`Environment=HALOFLEET_REVISION=...`, a digest of all that it is made of, and the process's own environment tells
+which revision it runs. An interrupted run heals on the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyinfra.api import FactBase, QuoteString, StringCommand, operation
+
+from roles.lib.remote import current
+
+PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "MainPID", "InvocationID")
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """systemctl(1) show, and what /proc says of the main process."""
+
+    load: str = "not-found"
+    active: str = "inactive"
+    sub: str = "dead"
+    file: str = ""
+    needs_reload: bool = False
+    pid: int = 0
+    invocation: str = ""
+    revision: str = ""
+    """HALOFLEET_REVISION of the main process; empty where it has none."""
+    exe: str = ""
+    """/proc/PID/exe: the real path of what runs."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A unit that should be enabled and run.
+
+    revision: what its process must carry; None where any running process will do (a unit that is not ours).
+    """
+
+    name: str
+    revision: str | None = None
+
+
+def revision(*parts: str) -> str:
+    """A digest of all that a service is made of."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+class UnitStates(FactBase[dict[str, UnitState]]):
+    """All the units in one command."""
+
+    def command(self, units: tuple[str, ...]) -> StringCommand:
+        show = f"systemctl show {' '.join(f'-p {name}' for name in PROPERTIES)}"
+        script = (
+            f'for u in {{units}}; do echo "Unit=$u"; {show} -- "$u"; pid=$(systemctl show -p MainPID --value -- "$u"); '
+            'if [ "${{pid:-0}}" -gt 0 ]; then tr "\\0" "\\n" </proc/$pid/environ | grep ^HALOFLEET_REVISION= || true; '
+            'echo "Exe=$(readlink /proc/$pid/exe)"; fi; done'
+        )
+        words = StringCommand(*(QuoteString(unit) for unit in units)).get_raw_value()
+        return StringCommand(script.format(units=words))
+
+    def process(self, output: list[str]) -> dict[str, UnitState]:
+        blocks: dict[str, dict[str, str]] = {}
+        values: dict[str, str] = {}
+        for line in output:
+            key, _, value = line.partition("=")
+            if key == "Unit":
+                values = blocks.setdefault(value, {})
+            else:
+                values[key] = value
+        return {unit: _state(values) for unit, values in blocks.items()}
+
+    @staticmethod
+    def default() -> dict[str, UnitState]:
+        return {}
+
+
+def _state(values: dict[str, str]) -> UnitState:
+    return UnitState(
+        load=values.get("LoadState", "not-found"),
+        active=values.get("ActiveState", "inactive"),
+        sub=values.get("SubState", "dead"),
+        file=values.get("UnitFileState", ""),
+        needs_reload=values.get("NeedDaemonReload") == "yes",
+        pid=int(values.get("MainPID") or 0),
+        invocation=values.get("InvocationID", ""),
+        revision=values.get("HALOFLEET_REVISION", ""),
+        exe=values.get("Exe", ""),
+    )
+
+
+def runs(service: Service, state: UnitState) -> bool:
+    """Whether what runs is what should run."""
+    return state.active == "active" and service.revision in (None, state.revision)
+
+
+@operation()
+def services(wanted: tuple[Service, ...]) -> Iterator[StringCommand]:
+    """Enabled, started, and restarted where the running process is not of the wanted revision."""
+    host = current()
+    states = host.get_fact(UnitStates, units=tuple(service.name for service in wanted))
+    commands = list(changes(wanted, states))
+    if not commands:
+        host.noop(f"{', '.join(service.name for service in wanted)}: running as it should")
+    yield from commands
+
+
+def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterator[StringCommand]:
+    """Pure: the systemctl commands that lead from the states to the wanted services."""
+    if any(states[service.name].needs_reload for service in wanted):
+        yield StringCommand("systemctl daemon-reload")
+    for service in wanted:
+        state, unit = states[service.name], QuoteString(service.name)
+        if state.file not in ("enabled", "static", "alias", "indirect"):
+            yield StringCommand("systemctl enable --quiet", unit)
+        if not runs(service, state):
+            # reset-failed: a unit that systemd gave up on would refuse to start.
+            yield StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit)

@@ -1,0 +1,46 @@
+"""A built release as a file in the control machine's cache: what was compiled once is put on every node."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from inventory.spec import home
+from roles.llama_cpp.plan import Release
+
+
+def path_of(release: Release) -> Path:
+    return home.cache("releases") / f"{release.id}.tar.gz"
+
+
+def is_cached(release: Release) -> bool:
+    return path_of(release).is_file()
+
+
+@cache
+def _member(path: Path, name: str) -> str:
+    with tarfile.open(path) as tar:
+        file = tar.extractfile(f"./{name}")
+        if file is None:
+            raise KeyError(name)
+        return file.read().decode()
+
+
+def manifest(release: Release) -> dict[str, Any]:
+    """release.json: id, commit, source, cmake arguments. The artifact must be in the cache."""
+    found: dict[str, Any] = json.loads(_member(path_of(release), "release.json"))
+    return found
+
+
+def sums(release: Release) -> str:
+    """SHA256SUMS of the release's files, as sha256sum wrote them."""
+    return _member(path_of(release), "SHA256SUMS")
+
+
+def flags(release: Release, binary: str) -> frozenset[str]:
+    """Every long option that the built binary's own --help names: llama.cpp renames them from version to version."""
+    return frozenset(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", _member(path_of(release), f"help/{binary}.txt")))

@@ -1,0 +1,146 @@
+"""Build once, keep the artifact, put it on every node of the platform."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+
+from pyinfra.api import FactBase, Host, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+
+from roles.lib import remote
+from roles.lib.jobs import job
+from roles.lib.layout import BUILDS, CURRENT
+from roles.lib.packages import packages
+from roles.lib.paths import File, write
+from roles.lib.remote import call, current
+from roles.lib.render import render
+from roles.lib.stop import Failed
+from roles.lib.transfer import receive, send
+from roles.llama_cpp import artifact, source
+from roles.llama_cpp.facts import InstalledRelease
+from roles.llama_cpp.plan import BINARIES, BUILD_PACKAGES, Release
+
+
+class BuildStarted(FactBase[bool]):
+    """The node has the artifact already, or its build is under way: nothing has to be sent."""
+
+    def command(self, release: str) -> StringCommand:
+        artifact_path = shlex.quote(node_artifact(release))
+        unit = shlex.quote(f"halofleet-{job_name(release)}.service")
+        return StringCommand(
+            f"if [ -f {artifact_path} ] || systemctl is-active --quiet {unit}; then echo yes; else echo no; fi"
+        )
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["yes"]
+
+    @staticmethod
+    def default() -> bool:
+        return False
+
+
+def job_name(release: str) -> str:
+    return f"build-{release}"
+
+
+def node_artifact(release: str) -> str:
+    return f"{BUILDS}/{release}.tar.gz"
+
+
+@operation()
+def built(release: Release) -> Iterator[PyinfraCommand]:
+    """The artifact is in the control machine's cache. Only the release's builder works; the others have nothing to do.
+
+    A build that a killed run left behind is attached to.
+    """
+    host = current()
+    if host.name != release.builder:
+        host.noop(f"{release.builder} builds {release.id}")
+        return
+    if artifact.is_cached(release):
+        host.noop(f"{release.id} is in the cache")
+        return
+    if not host.get_fact(BuildStarted, release=release.id):
+        yield from packages._inner(BUILD_PACKAGES)
+        yield call(lambda host: _send_source(host, release))
+        note = json.dumps(_manifest(release), indent=2, sort_keys=True) + "\n"
+        yield write(File(f"{BUILDS}/{release.id}/release.json", note))
+    yield job(job_name(release.id), _script(release))
+    yield call(lambda host: receive(host, node_artifact(release.id), artifact.path_of(release)))
+
+
+def _script(release: Release) -> str:
+    tarball = source.fetch(release.source)
+    return render(
+        "llama_cpp/build.sh.j2",
+        release=release,
+        builds=BUILDS,
+        artifact=node_artifact(release.id),
+        subdir=shlex.quote(tarball.subdir),
+        commit=tarball.commit,
+        cmake=" ".join(map(shlex.quote, release.cmake)),
+        binaries=BINARIES,
+    )
+
+
+def _manifest(release: Release) -> dict[str, object]:
+    return {
+        "id": release.id,
+        "commit": source.fetch(release.source).commit,
+        "source": release.source.model_dump(mode="json"),
+        "cmake": release.cmake,
+        "backend": release.backend,
+        "os": release.os,
+        "arch": release.arch,
+    }
+
+
+def _send_source(host: Host, release: Release) -> None:
+    tarball = source.fetch(release.source)
+    folder = f"{BUILDS}/{release.id}"
+    remote.read(host, StringCommand(f"mkdir -p {shlex.quote(folder)}"))
+    send(host, tarball.path, f"{folder}/source.tar.gz", sha256=source.sha256(tarball.path))
+
+
+@operation()
+def installed(release: Release) -> Iterator[PyinfraCommand]:
+    """The release is on the node, every file as it was built, and `current` points to it."""
+    host = current()
+    if not artifact.is_cached(release):
+        if host.state.is_executing:
+            raise Failed(f"{host.name}: release {release.id} was not built; see what {release.builder} said above")
+        host.log(f"llama.cpp {release.id} will be installed when {release.builder} has built it")
+        yield call(lambda host: None)
+        return
+    state = host.get_fact(InstalledRelease, release=release.id)
+    target = f"releases/{release.id}"
+    if state.sums == artifact.sums(release) and state.current == target:
+        host.noop(f"{release.id} is installed")
+        return
+    if state.sums != artifact.sums(release):
+        yield call(lambda host: _send_artifact(host, release))
+        yield StringCommand(_unpack(release, keep=host.name == release.builder))
+    if state.current != target:
+        link = f"ln -sfn {shlex.quote(target)} {CURRENT}.new && mv -Tf {CURRENT}.new {CURRENT}"
+        yield StringCommand(link)
+
+
+def _send_artifact(host: Host, release: Release) -> None:
+    local, path = artifact.path_of(release), node_artifact(release.id)
+    digest = source.sha256(local)
+    there = remote.read(host, StringCommand(f"sha256sum 2>/dev/null <{shlex.quote(path)} | cut -c1-64 || true"))
+    if there != digest:
+        send(host, local, path, sha256=digest)
+
+
+def _unpack(release: Release, *, keep: bool) -> str:
+    """Unpacked and checked beside its place, then moved into it. The builder keeps its artifact."""
+    path, archive = shlex.quote(release.path), shlex.quote(node_artifact(release.id))
+    return (
+        f"rm -rf {path}.part && mkdir {path}.part && tar -xzf {archive} -C {path}.part && "
+        f"(cd {path}.part && sha256sum -c --quiet SHA256SUMS) && chown -R root:root {path}.part && "
+        f"rm -rf {path} && mv -T {path}.part {path} && "
+        f"if command -v restorecon >/dev/null; then restorecon -R {path}; fi{'' if keep else f' && rm -f {archive}'}"
+    )

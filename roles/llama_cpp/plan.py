@@ -1,0 +1,90 @@
+"""A release: one llama.cpp, built once per platform, known by a name that the inventory alone decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from dataclasses import dataclass
+
+from inventory.spec import Lab
+from inventory.spec.models import ArchiveSource, GitSource
+from roles.lib import layout
+from roles.lib.packages import Table
+
+RECIPE = 1
+"""Goes into every release's name: raise it when build.sh changes what it makes."""
+
+BINARIES = ("ggml-rpc-server", "llama-server", "llama-bench")
+
+# llama.cpp docs/build.md and ggml/CMakeLists.txt at 0c1e57098:
+CMAKE = (
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DBUILD_SHARED_LIBS=OFF",  # a release is a few files that need no library path
+    "-DGGML_RPC=ON",
+    "-DGGML_RPC_RDMA=OFF",  # CVE-2026-118375; on by itself where libibverbs is found
+    "-DGGML_NATIVE=OFF",  # one binary for several boxes
+    "-DGGML_CCACHE=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_APP=OFF",
+    "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_USE_PREBUILT_UI=OFF",  # it would download during the build
+    "-DLLAMA_OPENSSL=OFF",
+)
+BACKEND_CMAKE: dict[str, tuple[str, ...]] = {"cpu": ()}
+
+# llama.cpp docs/build.md; Debian's, Ubuntu's and Fedora's names for a C++ compiler, cmake and ninja.
+BUILD_PACKAGES: Table = {
+    "apt": ("build-essential", "cmake", "ninja-build", "pkg-config"),
+    "dnf": ("cmake", "gcc", "gcc-c++", "make", "ninja-build", "pkgconf-pkg-config"),
+}
+
+
+@dataclass(frozen=True)
+class Release:
+    """builder: the node that compiles it."""
+
+    id: str
+    source: GitSource | ArchiveSource
+    cmake: tuple[str, ...]
+    builder: str
+    backend: str
+    os: str
+    arch: str
+
+    @property
+    def path(self) -> str:
+        return f"{layout.RELEASES}/{self.id}"
+
+
+def arch_of(lab: Lab) -> str:
+    """As uname -m says. A Strix Halo box is x86_64; a virtual host is what this machine is."""
+    return platform.machine() if lab.spec.virtual else "x86_64"
+
+
+def plan(lab: Lab, name: str) -> Release:
+    """The release that this node runs. Nodes of one platform share it; the first of them by id builds it."""
+    node = lab.node(name)
+    source = lab.spec.llama_cpp.source
+    cmake = CMAKE + BACKEND_CMAKE[node.backend] + lab.spec.llama_cpp.cmake
+    arch = arch_of(lab)
+    platform_key = (node.os, node.backend)
+    builder = min(
+        (other for other, spec in lab.spec.nodes.items() if (spec.os, spec.backend) == platform_key),
+        key=lambda other: lab.node(other).id,
+    )
+    parts = [RECIPE, source.model_dump(mode="json"), cmake, arch, *platform_key]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+    label = source.ref if isinstance(source, GitSource) else source.commit
+    label = re.sub(r"[^A-Za-z0-9._]+", "-", label)[:40]
+    return Release(
+        id=f"{label}-{node.backend}-{node.os}-{arch}-{digest}",
+        source=source,
+        cmake=cmake,
+        builder=builder,
+        backend=node.backend,
+        os=node.os,
+        arch=arch,
+    )

@@ -1,0 +1,18 @@
+"""llama-server of a controller: its key, its unit, its attachment to the workers."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+from pyinfra.context import host
+
+from roles.lib.retired import retired
+from roles.llama_server.operations import api_key, serving
+from roles.llama_server.plan import PATTERN, LlamaServer
+
+
+@deploy("llama-server")
+def llama_server(plan: tuple[LlamaServer, ...]) -> None:
+    retired(PATTERN, keep=tuple(server.unit for server in plan), name="no other servers")
+    for server in host.loop(plan):
+        api_key(server, name=f"API key of {server.serve}")
+        serving(server, name=f"serving {server.serve}")

@@ -1,0 +1,42 @@
+"""What a controller tells of its key and its workers."""
+
+from __future__ import annotations
+
+import shlex
+
+from pyinfra.api import FactBase, StringCommand
+
+
+class KeyDigest(FactBase[str]):
+    """sha256 of the key file's content, never the key; empty where there is none or it is not root's alone."""
+
+    def command(self, path: str) -> StringCommand:
+        quoted = shlex.quote(path)
+        return StringCommand(
+            f'if [ "$(stat -c "%a %U %s" {quoted} 2>/dev/null | sed "s/ [1-9][0-9]*$//")" = "400 root" ]; '
+            f"then sha256sum <{quoted} | cut -c1-64; fi"
+        )
+
+    @staticmethod
+    def default() -> str:
+        return ""
+
+
+class AttachedWorkers(FactBase[frozenset[str]]):
+    """`ADDRESS:PORT` of every established TCP connection of the unit's main process.
+
+    A worker that was restarted under a live controller is not among them, while /health still says ok.
+    """
+
+    def command(self, unit: str) -> StringCommand:
+        return StringCommand(
+            f"pid=$(systemctl show -p MainPID --value {shlex.quote(unit)}); "
+            "ss -tnpH state established | grep -F \"pid=$pid,\" | awk '{print $4}' || true"
+        )
+
+    def process(self, output: list[str]) -> frozenset[str]:
+        return frozenset(output)
+
+    @staticmethod
+    def default() -> frozenset[str]:
+        return frozenset()

@@ -1,0 +1,52 @@
+"""The key, the unit, and a server that is attached to its workers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+
+from roles.lib.paths import paths
+from roles.lib.remote import call, current
+from roles.lib.units import services
+from roles.llama_cpp import artifact
+from roles.llama_server import keys
+from roles.llama_server.facts import AttachedWorkers, KeyDigest
+from roles.llama_server.plan import LlamaServer, unit
+
+
+@operation()
+def api_key(server: LlamaServer) -> Iterator[PyinfraCommand]:
+    """The node has a key, and this machine has the same."""
+    host = current()
+    digest = host.get_fact(KeyDigest, path=server.key_path)
+    if not digest:
+        yield call(lambda host: keys.create(host, server))
+        digest = host.get_fact(KeyDigest, path=server.key_path)
+    if digest != keys.local_digest(server) and host.state.is_executing:
+        host.log(f"the API key of {server.serve} is taken over from this node")
+        keys.adopt(host, server)
+    host.noop(f"{server.key_path}: the key is there, and here")
+
+
+@operation()
+def serving(server: LlamaServer) -> Iterator[PyinfraCommand]:
+    """The unit is as planned and runs, attached to every worker of the serve."""
+    host = current()
+    if not artifact.is_cached(server.release):
+        host.log(f"{server.unit}: its flags depend on llama.cpp {server.release.id}, which is not built yet")
+        yield call(lambda host: None)
+        return
+    file, service = unit(server, artifact.flags(server.release, "llama-server"), keys.local_digest(server))
+    yield from paths._inner((file,))
+    restarted = False
+    for command in services._inner((service,)):
+        restarted = True
+        yield command
+    if server.workers and not restarted:
+        lost = set(server.workers) - host.get_fact(AttachedWorkers, unit=server.unit)
+        if lost:
+            host.log(f"{server.unit} has lost {', '.join(sorted(lost))}: restarting it")
+            yield StringCommand("systemctl restart", shlex.quote(server.unit))

@@ -1,0 +1,97 @@
+"""llama-server on a controller: one unit per serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from inventory.spec import Lab
+from roles.lib import layout
+from roles.lib.paths import File
+from roles.lib.render import render
+from roles.lib.units import Service, revision
+from roles.llama_cpp.plan import Release
+from roles.llama_cpp.plan import plan as release_plan
+from roles.models.plan import model
+
+PATTERN = "halofleet-server-*.service"
+
+
+@dataclass(frozen=True)
+class LlamaServer:
+    """workers: `ADDRESS:PORT` of each, in the order of the inventory, which is the order of RPC0, RPC1, ..."""
+
+    lab: str
+    serve: str
+    address: IPv4Address
+    port: int
+    model: str
+    model_path: str
+    workers: tuple[str, ...]
+    context: int
+    extra: tuple[str, ...]
+    release: Release
+
+    @property
+    def unit(self) -> str:
+        return f"halofleet-server-{self.serve}.service"
+
+    @property
+    def key_path(self) -> str:
+        """The true API key. root's alone: the service gets it as a systemd credential."""
+        return f"{layout.ETC}/{self.serve}.key"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.port}/v1"
+
+
+def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
+    """The serves that this node controls."""
+    return tuple(
+        LlamaServer(
+            lab=lab.name,
+            serve=serve_name,
+            address=lab.node(name).address,
+            port=serve.port,
+            model=serve.model,
+            model_path=model(lab, serve.model).path,
+            workers=tuple(f"{lab.link_address(name, worker)}:{serve.rpc_port}" for worker in serve.workers),
+            context=serve.context,
+            extra=serve.extra,
+            release=release_plan(lab, name),
+        )
+        for serve_name, serve in sorted(lab.spec.serves.items())
+        if serve.controller == name
+    )
+
+
+def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
+    """The command line, in the spelling that this llama-server's own --help knows."""
+    found = ["--host", str(server.address), "--port", str(server.port)]
+    found += ["--model", server.model_path, "--alias", server.model, "--ctx-size", str(server.context)]
+    # Never mmap with layers on a GPU: large loads hang (llama.cpp#19745). Builds before August 2026 spell it otherwise.
+    found += ["--load-mode", "none"] if "--load-mode" in flags else ["--no-mmap"]
+    found += ["--n-gpu-layers", "999", "--metrics"]
+    if server.workers:
+        found += ["--rpc", ",".join(server.workers)]
+        if "--cache-ram" in flags:
+            found += ["--cache-ram", "0"]  # saving the prompt cache aborts over RPC (llama.cpp#26529)
+    if "--log-verbosity" in flags:
+        found += ["--log-verbosity", "4"]  # the buffers on each worker are only logged from here on
+    return (*found, *server.extra)
+
+
+def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str) -> tuple[File, Service]:
+    """The unit's file, and the service that should run from it. A new key is a new revision."""
+    values = {
+        "server": server,
+        "command": [f"{layout.CURRENT}/bin/llama-server", *arguments(server, flags)],
+        "user": layout.USER,
+    }
+    text = render("llama_server/llama-server.service.j2", revision="", **values)
+    digest = revision(server.release.id, text, key_sha256)
+    return (
+        File(f"/etc/systemd/system/{server.unit}", render("llama_server/llama-server.service.j2", revision=digest, **values)),
+        Service(server.unit, digest),
+    )

@@ -1,0 +1,50 @@
+"""Collected on every node first, decided on all of them afterwards: the report is whole and nothing is half-done."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+
+from pyinfra.api import operation
+from pyinfra.api.command import PyinfraCommand
+
+from roles.lib.board import board
+from roles.lib.remote import current
+from roles.lib.stop import Refused
+from roles.preflight.facts import Snapshots
+from roles.preflight.plan import Expected, judge
+
+TOPIC = "preflight"
+
+
+def holder() -> str:
+    """Who we are, for whom the lock keeps out."""
+    since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()} since {since}"
+
+
+@operation()
+def collected(expected: Expected) -> Iterator[PyinfraCommand]:
+    """The node's snapshot is judged; when the run is for real, the lab's lock is taken on it in the same command."""
+    host = current()
+    lock = holder() if host.state.is_executing else ""
+    seen = host.get_fact(Snapshots, lab=expected.lab, lock=lock)
+    board(host.state, TOPIC)[host.name] = judge(expected, seen)
+    host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
+    yield from ()
+
+
+@operation()
+def allowed() -> Iterator[PyinfraCommand]:
+    """Raises Refused with everything that any node has against it."""
+    host = current()
+    findings = [str(finding) for found in board(host.state, TOPIC).values() for finding in found]
+    if findings and host.state.is_executing:
+        raise Refused("\n".join(sorted(findings)))
+    for finding in board(host.state, TOPIC).get(host.name, ()):
+        host.log(f"would refuse: {finding}")
+    host.noop("nothing against it")
+    yield from ()

@@ -1,0 +1,49 @@
+"""A worker lends its backend to one controller over their link: ggml-rpc-server on the link's address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from inventory.spec import Lab
+from roles.lib import layout
+from roles.lib.paths import File
+from roles.lib.render import render
+from roles.lib.units import Service, revision
+from roles.llama_cpp.plan import Release
+from roles.llama_cpp.plan import plan as release_plan
+
+UNIT = "halofleet-rpc-server.service"
+PATH = f"/etc/systemd/system/{UNIT}"
+
+
+@dataclass(frozen=True)
+class RpcServer:
+    """serve: whose worker this is; address, port: where it listens; interface: the link that the address is on."""
+
+    serve: str
+    controller: str
+    address: IPv4Address
+    port: int
+    interface: str
+    release: Release
+
+
+def plan(lab: Lab, name: str) -> RpcServer | None:
+    """None where the node is nobody's worker."""
+    for serve_name, serve in lab.spec.serves.items():
+        end = lab.link_end(name, serve.controller) if name in serve.workers else None
+        if end is not None:
+            release = release_plan(lab, name)
+            return RpcServer(serve_name, serve.controller, end.address.ip, serve.rpc_port, end.interface, release)
+    return None
+
+
+def unit(server: RpcServer) -> tuple[File, Service]:
+    """The unit's file, and the service that should run from it."""
+    values = {"server": server, "binary": f"{layout.CURRENT}/bin/ggml-rpc-server", "user": layout.USER}
+    digest = revision(server.release.id, render("rpc_server/rpc-server.service.j2", revision="", **values))
+    return (
+        File(PATH, render("rpc_server/rpc-server.service.j2", revision=digest, **values)),
+        Service(UNIT, digest),
+    )

@@ -1,0 +1,115 @@
+"""Verified by looking again, at what runs and not at what was done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from pyinfra.api import Host, operation
+from pyinfra.api.command import PyinfraCommand
+
+from roles.lib.board import board
+from roles.lib.finding import Finding
+from roles.lib.remote import current
+from roles.lib.stop import Failed
+from roles.llama_cpp import artifact
+from roles.llama_server.plan import LlamaServer
+from roles.rpc_server.plan import UNIT as RPC_UNIT
+from roles.verify import requests
+from roles.verify.facts import Sight, Sights, UnitTrouble, WorkerBuffers
+from roles.verify.plan import Check
+
+READY_SECONDS = 1800
+"""Loading hundreds of gigabytes over a link takes minutes (AMD's 375 GB on four nodes: up to 5)."""
+LISTEN_SECONDS = 20
+CRASHES = 5
+TOPIC = "verify"
+
+
+@operation()
+def looked_at(check: Check) -> Iterator[PyinfraCommand]:
+    """Collects on every node: the right programs run, and listen where they should and nowhere else."""
+    host = current()
+    if host.state.is_executing:
+        units = tuple(server.unit for server in check.servers) + ((RPC_UNIT,) if check.rpc else ())
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while True:
+            findings = judge(check, host.get_fact(Sights, units=units))
+            if not findings or time.monotonic() > deadline:
+                break
+            time.sleep(1)
+        board(host.state, TOPIC)[host.name] = findings
+    host.noop("looked at what runs and listens")
+    yield from ()
+
+
+def judge(check: Check, sight: Sight) -> list[Finding]:
+    """Pure: what is seen and should not be, or is not seen and should."""
+
+    def finding(rule: str, seen: str, expected: str, fix: str) -> Finding:
+        return Finding(rule, "stop", check.node, seen, expected, fix)
+
+    found = []
+    programs = {server.unit: "llama-server" for server in check.servers}
+    if check.rpc:
+        programs[RPC_UNIT] = "ggml-rpc-server"
+    for unit, program in programs.items():
+        wanted = f"{check.release.path}/bin/{program}"
+        if (exe := sight.exes.get(unit, "")) != wanted:
+            found.append(finding(f"{unit} runs its release", exe or "not running", wanted, f"journalctl -u {unit}"))
+    commit = artifact.manifest(check.release)["commit"]
+    if not (sight.commit and commit.startswith(sight.commit)):
+        found.append(finding("same commit on every node", sight.commit or "none", commit, "run cluster.py again"))
+    wanted_rpc = {f"{check.rpc.address}:{check.rpc.port}"} if check.rpc else set()
+    ports = tuple(f":{port}" for port in check.rpc_ports)
+    seen_rpc = {address for address in sight.listens if address.endswith(ports)}
+    if seen_rpc != wanted_rpc:
+        seen, expected = ", ".join(sorted(seen_rpc)) or "nobody", ", ".join(wanted_rpc) or "nobody"
+        found.append(finding("RPC listens on its link only", seen, expected, f"ss -ltnp; journalctl -u {RPC_UNIT}"))
+    return found
+
+
+@operation()
+def all_well() -> Iterator[PyinfraCommand]:
+    """Raises Failed with everything that was found on any node."""
+    host = current()
+    findings = [str(finding) for found in board(host.state, TOPIC).values() for finding in found]
+    if findings:
+        raise Failed("\n".join(sorted(findings)))
+    host.noop("every node runs what it should")
+    yield from ()
+
+
+@operation()
+def answers(server: LlamaServer) -> Iterator[PyinfraCommand]:
+    """The serve is ready, every worker holds layers, a completion comes with the key and is refused without."""
+    host = current()
+    if host.state.is_executing:
+        _wait_until_ready(host, server)
+        lacking = set(server.workers) - host.get_fact(WorkerBuffers, unit=server.unit)
+        if lacking:
+            raise Failed(f"{host.name}: {server.serve}: no layers on {', '.join(sorted(lacking))}; journalctl -u {server.unit}")
+        status, tokens = requests.completion(server, with_key=True)
+        if status != 200 or tokens < 1:
+            raise Failed(f"{host.name}: {server.url}: a completion with the key ended with {status} and {tokens} tokens")
+        status, _ = requests.completion(server, with_key=False)
+        if status != 401:
+            raise Failed(f"{host.name}: {server.url}: a completion without the key ended with {status}; expected: 401")
+        board(host.state, "ready")[server.serve] = server.url
+    host.noop(f"{server.serve} answers")
+    yield from ()
+
+
+def _wait_until_ready(host: Host, server: LlamaServer) -> None:
+    start = told = time.monotonic()
+    restarts_before: int | None = None
+    while (status := requests.health(server)) != 200:
+        now = time.monotonic()
+        if now - told >= 10:
+            told = now
+            host.log(f"{server.serve}: {'loading the model' if status else 'starting'} ({now - start:.0f} s)")
+            restarts, journal = host.get_fact(UnitTrouble, unit=server.unit)
+            restarts_before = restarts if restarts_before is None else restarts_before
+            if restarts - restarts_before >= CRASHES or now - start > READY_SECONDS:
+                raise Failed(f"{host.name}: {server.unit} does not get ready; its journal ends:\n{journal}")
+        time.sleep(0.5)
