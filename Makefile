@@ -25,3 +25,36 @@ lock: ## write requirements.lock again from pyproject.toml
 	  --group dev --group build pyproject.toml -o requirements.lock
 
 # --- the lab -------------------------------------------------------------------------------------
+# A run that was interrupted, or limited to no node, ends with 0 in pyinfra; here it ends with what it is.
+cluster: .venv/ok lab ## make the lab match inventory/lab.yml (LAB=inventory/other.py for another)
+	@rm -f .outcome; HALOFLEET_OUTCOME=.outcome .venv/bin/pyinfra -y $(LAB) deploys/cluster.py $(ARGS)
+	@test -s .outcome || { echo 'make cluster: the run did not reach its end' >&2; exit 1; }
+	@rm -f .outcome
+
+lab: .venv/ok ## only the virtual hosts, where the inventory has any
+	@if grep -q '^virtual:' $(LAB:.py=.yml); then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data lab=$(LAB:.py=.yml); fi
+
+lab-down: .venv/ok ## the virtual hosts and all that belongs to them are gone; caches stay
+	@.venv/bin/pyinfra -y @local deploys/virtual_lab_down.py
+
+clean: lab-down ## the caches go too
+	rm -rf "$${HALOFLEET_HOME:-$$HOME/.local/share/halofleet}/cache" .venv
+
+# --- checks --------------------------------------------------------------------------------------
+
+check: .venv/ok ## lint and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/shellcheck $$(git ls-files '*.sh')
+
+test: check test-unit test-sim test-lab ## everything that can be checked on this machine
+
+test-unit: .venv/ok ## pure planning and parsing
+	.venv/bin/pytest tests/unit
+
+test-sim: .venv/ok ## every role against a simulated host, Fedora and Ubuntu
+	.venv/bin/pytest tests/sim
+
+test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
+	.venv/bin/pytest tests/lab

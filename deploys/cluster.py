@@ -1,21 +1,21 @@
 """Makes the lab match the inventory: pyinfra inventory/lab.py deploys/cluster.py"""
 
-from pyinfra.context import host, state
+from pyinfra.context import host
 
 from roles import base, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
 from roles.lib.end import announce, every_node_answers
 
 lab, name = host.data.lab, host.name
 
-every_node_answers(state)
-announce(state)
+every_node_answers(host.state)
+announce(host.state)
 
-preflight.preflight(preflight.plan.plan(lab, name))
-base.base(base.plan.plan(lab, name))
-network.network(network.plan.plan(lab, name))
-firewall.firewall(firewall.plan.plan(lab, name))
-llama_cpp.llama_cpp(llama_cpp.plan.plan(lab, name))
-models.models(models.plan.plan(lab, name))
-rpc_server.rpc_server(rpc_server.plan.plan(lab, name))
-llama_server.llama_server(llama_server.plan.plan(lab, name))
-verify.verify(verify.plan.plan(lab, name))
+preflight.preflight(plan=preflight.plan.plan(lab, name))
+base.base(plan=base.plan.plan(lab, name))
+network.network(plan=network.plan.plan(lab, name))
+firewall.firewall(plan=firewall.plan.plan(lab, name))
+llama_cpp.llama_cpp(plan=llama_cpp.plan.plan(lab, name))
+models.models(plan=models.plan.plan(lab, name))
+rpc_server.rpc_server(plan=rpc_server.plan.plan(lab, name))
+llama_server.llama_server(plan=llama_server.plan.plan(lab, name))
+verify.verify(plan=verify.plan.plan(lab, name))

@@ -70,8 +70,9 @@ def show(value: Any) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of them when they are few."""
     known = sorted(known)
-    # Comparing costs the product of the lengths: an absurd word is not worth it.
-    near = difflib.get_close_matches(word, known, n=1) if len(word) <= _LONGEST else []
+    # Comparing costs the product of all lengths: an absurd word or file is not worth it.
+    sane = len(word) <= _LONGEST and len(known) <= 254
+    near = difflib.get_close_matches(word, known, n=1) if sane else []
     if near:
         return f"; did you mean {quoted(near[0])}?"
     return f"; known: {', '.join(known)}" if 0 < len(known) <= 12 else ""

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from inventory.spec.errors import Path, Problem, printable, quoted
+from inventory.spec.errors import Path, printable, quoted
 
 DEPTH = 16
 """Deeper than any lab is; shallow enough for every recursion that follows."""
@@ -49,7 +49,8 @@ class Tree:
 
     data: Any = None
     places: dict[Path, Place] = field(default_factory=dict)
-    twice: list[Problem] = field(default_factory=list)
+    twice: list[tuple[Path, int, int]] = field(default_factory=list)
+    """Keys that stand twice: the path, the line of the first and of the second."""
 
     def line(self, path: Path) -> int:
         """The line of the nearest thing that the file does have."""
@@ -118,6 +119,7 @@ class _Reader:
             raise YamlError(line, f"nested more than {DEPTH} deep; a lab never is")
         key_line = line if key_line is None else key_line
         if isinstance(event, yaml.ScalarEvent):
+            _refuse_surrogates(event, line)
             self.tree.places[path] = Place(key_line, line, event.value if event.style is None else quoted(event.value))
             return self._scalar(event, line)
         self.tree.places[path] = Place(key_line, line)
@@ -136,6 +138,7 @@ class _Reader:
             _refuse_cleverness(event, line)
             if not isinstance(event, yaml.ScalarEvent):
                 raise YamlError(line, "a key must be a single word")
+            _refuse_surrogates(event, line)
             key = event.value
             if key in values:
                 self._second(path, key, line)
@@ -149,9 +152,7 @@ class _Reader:
         self.tree.places = {}
         self._value((*path, key), self._next(), line)
         self.tree.places = kept
-        where = (*path, key, "\0second")
-        self.tree.places[where] = Place(line, line)
-        self.tree.twice.append((where, f"the key {quoted(key)} stands twice, first on line {first.key_line}"))
+        self.tree.twice.append(((*path, key), first.key_line, line))
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Any:
         kind = None
@@ -160,13 +161,14 @@ class _Reader:
         if kind is None:
             return event.value  # text; dates and the merge key too, which are of no use here
         try:
-            return getattr(self._resolver, f"construct_yaml_{kind}")(yaml.ScalarNode(None, event.value))
+            return getattr(self._resolver, f"construct_yaml_{kind}")(yaml.ScalarNode("", event.value))
         except ValueError:
             raise YamlError(line, f"{quoted(event.value)} looks like a number and is none; put it in quotes") from None
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    mark = event.start_mark
+    return mark.line + 1 if mark else 1
 
 
 def _refuse_cleverness(event: yaml.Event, line: int) -> None:
@@ -174,3 +176,11 @@ def _refuse_cleverness(event: yaml.Event, line: int) -> None:
         raise YamlError(line, "anchors and aliases (&name, *name) are not read; write the value out")
     if getattr(event, "tag", None):
         raise YamlError(line, "tags (!name) are not read; put text that begins with ! in quotes")
+
+
+def _refuse_surrogates(event: yaml.ScalarEvent, line: int) -> None:
+    """Half a character, which an escape in quotes can write, would break whoever prints or encodes it."""
+    try:
+        event.value.encode()
+    except UnicodeEncodeError:
+        raise YamlError(line, "an escape in this text is half of a character (a surrogate)") from None

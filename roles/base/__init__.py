@@ -12,6 +12,6 @@ from roles.lib.paths import paths
 
 @deploy("base")
 def base(plan: Base) -> None:
-    packages(PACKAGES, name="packages")
-    user_and_clock(plan, name="service user and clock")
-    paths(directories(plan), name="directories")
+    packages(table=PACKAGES, name="packages")
+    user_and_clock(base=plan, name="service user and clock")
+    paths(wanted=directories(plan), name="directories")

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pyinfra.api import QuoteString, StringCommand, operation
-from pyinfra.api.command import PyinfraCommand
 from pyinfra.operations import server
 
 from roles.base.facts import BaseStates
 from roles.base.plan import TIME_PACKAGES, TIME_UNIT, Base
 from roles.lib.layout import STATE, USER
 from roles.lib.packages import InstalledPackages, packages
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 
 
 @operation()
-def user_and_clock(base: Base) -> Iterator[PyinfraCommand]:
+def user_and_clock(base: Base) -> Commands:
     """A system user that nobody logs in as; a time service, unless the host has one or has no clock of its own."""
     host = current()
     state = host.get_fact(BaseStates)
     if not state.user:
-        yield from server.user._inner(
-            user=USER, system=True, home=STATE, ensure_home=False, shell="/usr/sbin/nologin", create_home=False
-        )
+        nobody = "/usr/sbin/nologin"
+        yield from server.user._inner(user=USER, system=True, home=STATE, ensure_home=False, shell=nobody)
     if base.own_clock and not state.clock:
         yield from packages._inner(TIME_PACKAGES)
         tool = host.get_fact(InstalledPackages, apt=TIME_PACKAGES["apt"], dnf=TIME_PACKAGES["dnf"]).tool

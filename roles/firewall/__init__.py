@@ -11,5 +11,5 @@ from roles.lib.paths import paths
 
 @deploy("firewall")
 def firewall(plan: Firewall) -> None:
-    paths(files(plan), name="rules and unit")
+    paths(wanted=files(plan), name="rules and unit")
     rules_loaded(name="rules loaded")

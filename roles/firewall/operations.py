@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pyinfra.api import FactBase, StringCommand, operation
 
 from roles.firewall.plan import LOADED, RULES, UNIT
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 
 
 class FirewallLoaded(FactBase[bool]):
@@ -29,7 +27,7 @@ class FirewallLoaded(FactBase[bool]):
 
 
 @operation()
-def rules_loaded() -> Iterator[StringCommand]:
+def rules_loaded() -> Commands:
     """Loads the table in one transaction (`nft -f`): at no instant is a port open that should not be."""
     host = current()
     if host.get_fact(FirewallLoaded):

@@ -11,13 +11,15 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from paramiko import SFTPClient
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput
+
+T = TypeVar("T")
 
 KEEPALIVE_SECONDS = 15
 BLOCK = 1 << 18
@@ -62,17 +64,18 @@ class HaloConnector(SSHConnector):
     def run_shell_command(
         self, command: StringCommand, print_output: bool = False, print_input: bool = False, **arguments: Any
     ) -> tuple[bool, CommandOutput]:
-        return self._traced(
-            str(command), lambda: super(HaloConnector, self).run_shell_command(command, print_output, print_input, **arguments)
-        )
+        execute = super().run_shell_command
+        return self._traced(str(command), lambda: execute(command, print_output, print_input, **arguments))
 
     def _put_file(self, filename_or_io: str | IO[Any], remote_location: str) -> None:
-        self._traced(f"put {remote_location}", lambda: super(HaloConnector, self)._put_file(filename_or_io, remote_location))
+        put: Callable[..., None] = super()._put_file
+        self._traced(f"put {remote_location}", lambda: put(filename_or_io, remote_location))
 
     def _get_file(self, remote_filename: str, filename_or_io: str | IO[Any]) -> None:
-        self._traced(f"get {remote_filename}", lambda: super(HaloConnector, self)._get_file(remote_filename, filename_or_io))
+        get: Callable[..., None] = super()._get_file
+        self._traced(f"get {remote_filename}", lambda: get(remote_filename, filename_or_io))
 
-    def _traced(self, what: str, act: Callable[[], Any]) -> Any:
+    def _traced(self, what: str, act: Callable[[], T]) -> T:
         """Writes a JSON line per remote command (an exec or a transfer) to the file that $HALOFLEET_TRACE names."""
         trace = os.environ.get("HALOFLEET_TRACE")
         if not trace:
@@ -88,7 +91,7 @@ class HaloConnector(SSHConnector):
     # What pyinfra's transfers lack: resuming, and reading without a world-readable copy in /tmp.
 
     def append_file(self, local: Path, path: str, offset: int, progress: Callable[[int], None]) -> None:
-        """Sends the file's bytes from `offset` on (bytes) to the end of the remote file; mode 0600 from its first byte."""
+        """Sends the file's bytes from `offset` on (bytes) to the end of the remote file, mode 0600."""
         self._traced(f"append {path}", lambda: self._append(local, path, offset, progress))
 
     def _append(self, local: Path, path: str, offset: int, progress: Callable[[int], None]) -> None:

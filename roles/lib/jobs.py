@@ -22,7 +22,7 @@ def job(name: str, script: str) -> FunctionCommand:
     def work(host: Host) -> bool:
         command = StringCommand("sh -c", QuoteString(RUNNER), "job.sh", QuoteString(name))
         payload = base64.b64encode(script.encode()).decode()
-        ok, output = remote.run(host, command, stdin=payload, live=True)
+        ok, _ = remote.run(host, command, stdin=payload, live=True)
         return ok
 
     work.__name__ = f"job {name}"

@@ -6,14 +6,13 @@ pyinfra's apt and dnf operations run inside the SSH session: when the control ma
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand, operation
-from pyinfra.api.command import PyinfraCommand
 
 from roles.lib.jobs import job
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 from roles.lib.stop import Failed
 
 Table = Mapping[str, tuple[str, ...]]
@@ -65,7 +64,7 @@ class InstalledPackages(FactBase[Installed]):
 
 
 @operation()
-def packages(table: Table) -> Iterator[PyinfraCommand]:
+def packages(table: Table) -> Commands:
     """Installs what is missing. Raises Failed where the host has no known package tool, or a package did not arrive."""
     host = current()
     installed = host.get_fact(InstalledPackages, apt=table["apt"], dnf=table["dnf"])

@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import difflib
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pyinfra.api import FactBase, Host, QuoteString, StringCommand, operation
 
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
@@ -109,7 +108,7 @@ def differs(wanted: Wanted, seen: Seen) -> bool:
 
 
 @operation()
-def paths(wanted: tuple[Wanted, ...], patterns: tuple[str, ...] = ()) -> Iterator[StringCommand]:
+def paths(wanted: tuple[Wanted, ...], patterns: tuple[str, ...] = ()) -> Commands:
     """Makes the paths so, in the order given.
 
     patterns: whatever matches one of these and is not among the paths is removed: an interface that left the
@@ -136,7 +135,9 @@ def _change(item: Wanted) -> StringCommand:
             return StringCommand("rm", "-f", QuoteString(item.path))
         case Directory():
             owner = f"{item.owner}:{item.group}"
-            install = StringCommand("mkdir -p -m 700", QuoteString(item.path), "&& chown", owner, QuoteString(item.path))
+            install = StringCommand(
+                "mkdir -p -m 700", QuoteString(item.path), "&& chown", owner, QuoteString(item.path)
+            )
             return StringCommand(install, "&& chmod", item.mode, QuoteString(item.path), "&&", _relabel(item.path))
         case File():
             return write(item)

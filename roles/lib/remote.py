@@ -5,15 +5,19 @@ For what a yielded command cannot do: show its output live, keep a secret out of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from pyinfra.api import FunctionCommand, Host, State, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import host as context_host
 
 from roles.lib.stop import Failed
+
+Commands = Generator[PyinfraCommand, None, None]
+"""What an operation is: it yields the commands that lead to what it promises, none where that is so already."""
 
 
 def current() -> Host:
@@ -22,7 +26,9 @@ def current() -> Host:
     return host
 
 
-def run(host: Host, command: StringCommand, *, stdin: str | None = None, live: bool = False) -> tuple[bool, CommandOutput]:
+def run(
+    host: Host, command: StringCommand, *, stdin: str | None = None, live: bool = False
+) -> tuple[bool, CommandOutput]:
     """Runs it with the operation's own sudo and environment; never printed, not with -vvv either, unless `live`."""
     arguments: dict[str, Any] = {
         key: value
@@ -45,8 +51,17 @@ def read(host: Host, command: StringCommand, *, stdin: str | None = None) -> str
 def call(function: Callable[[Host], bool | None]) -> FunctionCommand:
     """A command for an operation to yield that runs our own code; False makes the operation fail on this host."""
 
-    def act(state: State, host: Host) -> bool:  # pyinfra looks for these two names
+    def act(state: State, host: Host) -> bool:  # noqa: ARG001  # pyinfra looks for these two names
         return function(host) is not False
 
     act.__name__ = getattr(function, "__name__", "call")
     return FunctionCommand(act, (), {})
+
+
+def later() -> FunctionCommand:
+    """A change that a dry run announces, and whose content only the real run can know."""
+    return FunctionCommand(_nothing, (), {})
+
+
+def _nothing(state: State, host: Host) -> bool:  # noqa: ARG001  # pyinfra looks for these two names
+    return True

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 
 from pyinfra.api import FactBase, StringCommand, operation
 
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 
 FOLDER = "/etc/systemd/system"
 
@@ -27,7 +26,7 @@ class OurUnits(FactBase[tuple[str, ...]]):
 
 
 @operation()
-def retired(pattern: str, keep: tuple[str, ...]) -> Iterator[StringCommand]:
+def retired(pattern: str, keep: tuple[str, ...]) -> Commands:
     """Stops, disables and removes every unit that matches the pattern and is not to be kept."""
     host = current()
     stray = [name for name in host.get_fact(OurUnits, pattern=pattern) if name not in keep]

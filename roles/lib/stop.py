@@ -10,7 +10,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra_cli.exceptions import CliError
 
 
-class Stop(CliError, PyinfraError):  # type: ignore[misc]  # pyinfra_cli has no types
+class Stop(CliError, PyinfraError):  # type: ignore[misc]  # noqa: N818  # no types
     """Raise it with the whole message: a line per thing, each with its value, the rule and what to do.
 
     Both bases are needed: a PyinfraError passes through the loading of a deploy file as it is, a CliError

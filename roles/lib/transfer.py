@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from pyinfra.api import Host, StringCommand
 
 from roles.lib import remote
+from roles.lib.connector import HaloConnector
 from roles.lib.layout import INCOMING
 from roles.lib.stop import Failed
 
@@ -28,7 +31,7 @@ def send(host: Host, local: Path, target: str, *, sha256: str, mode: str = "644"
     there = remote.read(host, StringCommand(f"stat -c %s {arriving} 2>/dev/null || echo 0"))
     offset = int(there) if there.isdigit() and int(there) <= size else 0
     if offset < size:
-        host.connector.append_file(local, arriving, offset, _progress(host, local.name, size))
+        connector(host).append_file(local, arriving, offset, _progress(host, local.name, size))
     script = (
         f'[ "$(sha256sum <{arriving} | cut -c1-64)" = {sha256} ] || {{ rm -f {arriving}; exit 1; }}; '
         f"chown root:root {arriving} && chmod {mode} {arriving} && mv -f {arriving} {shlex.quote(target)} && "
@@ -48,7 +51,7 @@ def receive(host: Host, path: str, local: Path) -> None:
     part = local.with_name(f".{local.name}.part")
     wanted = remote.read(host, StringCommand(f"sha256sum <{shlex.quote(path)} | cut -c1-64"))
     try:
-        host.connector.fetch_file(path, part)
+        connector(host).fetch_file(path, part)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         if digest != wanted:
             raise Failed(f"{host.name}: {path}: arrived damaged (sha256 {digest}, the node has {wanted}); run again")
@@ -59,7 +62,11 @@ def receive(host: Host, path: str, local: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _progress(host: Host, name: str, size: int):  # type: ignore[no-untyped-def]
+def connector(host: Host) -> HaloConnector:
+    return cast(HaloConnector, host.connector)
+
+
+def _progress(host: Host, name: str, size: int) -> Callable[[int], None]:
     last = time.monotonic()
 
     def show(sent: int) -> None:

@@ -13,9 +13,18 @@ from dataclasses import dataclass
 
 from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "MainPID", "InvocationID")
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "MainPID",
+    "InvocationID",
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ def runs(service: Service, state: UnitState) -> bool:
 
 
 @operation()
-def services(wanted: tuple[Service, ...]) -> Iterator[StringCommand]:
+def services(wanted: tuple[Service, ...]) -> Commands:
     """Enabled, started, and restarted where the running process is not of the wanted revision."""
     host = current()
     states = host.get_fact(UnitStates, units=tuple(service.name for service in wanted))

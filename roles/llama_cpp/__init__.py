@@ -10,5 +10,5 @@ from roles.llama_cpp.plan import Release
 
 @deploy("llama.cpp")
 def llama_cpp(plan: Release) -> None:
-    built(plan, name="release built")
-    installed(plan, name="release installed")
+    built(release=plan, name="release built")
+    installed(release=plan, name="release installed")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 
 from pyinfra.api import FactBase, Host, StringCommand, operation
-from pyinfra.api.command import PyinfraCommand
 
 from roles.lib import remote
 from roles.lib.jobs import job
 from roles.lib.layout import BUILDS, CURRENT
 from roles.lib.packages import packages
 from roles.lib.paths import File, write
-from roles.lib.remote import call, current
+from roles.lib.remote import Commands, call, current, later
 from roles.lib.render import render
 from roles.lib.stop import Failed
 from roles.lib.transfer import receive, send
@@ -50,7 +48,7 @@ def node_artifact(release: str) -> str:
 
 
 @operation()
-def built(release: Release) -> Iterator[PyinfraCommand]:
+def built(release: Release) -> Commands:
     """The artifact is in the control machine's cache. Only the release's builder works; the others have nothing to do.
 
     A build that a killed run left behind is attached to.
@@ -105,14 +103,14 @@ def _send_source(host: Host, release: Release) -> None:
 
 
 @operation()
-def installed(release: Release) -> Iterator[PyinfraCommand]:
+def installed(release: Release) -> Commands:
     """The release is on the node, every file as it was built, and `current` points to it."""
     host = current()
     if not artifact.is_cached(release):
         if host.state.is_executing:
             raise Failed(f"{host.name}: release {release.id} was not built; see what {release.builder} said above")
         host.log(f"llama.cpp {release.id} will be installed when {release.builder} has built it")
-        yield call(lambda host: None)
+        yield later()
         return
     state = host.get_fact(InstalledRelease, release=release.id)
     target = f"releases/{release.id}"

@@ -12,7 +12,7 @@ from roles.llama_server.plan import PATTERN, LlamaServer
 
 @deploy("llama-server")
 def llama_server(plan: tuple[LlamaServer, ...]) -> None:
-    retired(PATTERN, keep=tuple(server.unit for server in plan), name="no other servers")
+    retired(pattern=PATTERN, keep=tuple(server.unit for server in plan), name="no other servers")
     for server in host.loop(plan):
-        api_key(server, name=f"API key of {server.serve}")
-        serving(server, name=f"serving {server.serve}")
+        api_key(server=server, name=f"API key of {server.serve}")
+        serving(server=server, name=f"serving {server.serve}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 
 from pyinfra.api import StringCommand, operation
-from pyinfra.api.command import PyinfraCommand
 
 from roles.lib.paths import paths
-from roles.lib.remote import call, current
+from roles.lib.remote import Commands, call, current, later
 from roles.lib.units import services
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
@@ -18,7 +16,7 @@ from roles.llama_server.plan import LlamaServer, unit
 
 
 @operation()
-def api_key(server: LlamaServer) -> Iterator[PyinfraCommand]:
+def api_key(server: LlamaServer) -> Commands:
     """The node has a key, and this machine has the same."""
     host = current()
     digest = host.get_fact(KeyDigest, path=server.key_path)
@@ -32,12 +30,12 @@ def api_key(server: LlamaServer) -> Iterator[PyinfraCommand]:
 
 
 @operation()
-def serving(server: LlamaServer) -> Iterator[PyinfraCommand]:
+def serving(server: LlamaServer) -> Commands:
     """The unit is as planned and runs, attached to every worker of the serve."""
     host = current()
     if not artifact.is_cached(server.release):
         host.log(f"{server.unit}: its flags depend on llama.cpp {server.release.id}, which is not built yet")
-        yield call(lambda host: None)
+        yield later()
         return
     file, service = unit(server, artifact.flags(server.release, "llama-server"), keys.local_digest(server))
     yield from paths._inner((file,))
@@ -46,7 +44,8 @@ def serving(server: LlamaServer) -> Iterator[PyinfraCommand]:
         restarted = True
         yield command
     if server.workers and not restarted:
-        lost = set(server.workers) - host.get_fact(AttachedWorkers, unit=server.unit)
+        attached = host.get_fact(AttachedWorkers, unit=server.unit)
+        lost = set(server.workers) - attached
         if lost:
             host.log(f"{server.unit} has lost {', '.join(sorted(lost))}: restarting it")
             yield StringCommand("systemctl restart", shlex.quote(server.unit))

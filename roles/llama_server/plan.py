@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -82,16 +83,39 @@ def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     return (*found, *server.extra)
 
 
+def lines(words: tuple[str, ...]) -> list[str]:
+    """A line per flag with its values, quoted as systemd.service(5) wants it."""
+    found: list[str] = []
+    for word in words:
+        if found and not word.startswith("--"):
+            found[-1] += f" {quoted(word)}"
+        else:
+            found.append(quoted(word))
+    return found
+
+
+def quoted(word: str) -> str:
+    """% and $ are doubled; what is not plain goes into double quotes."""
+    word = word.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[\w%$./:,=+-]+", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str) -> tuple[File, Service]:
     """The unit's file, and the service that should run from it. A new key is a new revision."""
     values = {
         "server": server,
-        "command": [f"{layout.CURRENT}/bin/llama-server", *arguments(server, flags)],
+        "binary": f"{layout.CURRENT}/bin/llama-server",
+        "lines": lines(arguments(server, flags)),
         "user": layout.USER,
     }
     text = render("llama_server/llama-server.service.j2", revision="", **values)
     digest = revision(server.release.id, text, key_sha256)
     return (
-        File(f"/etc/systemd/system/{server.unit}", render("llama_server/llama-server.service.j2", revision=digest, **values)),
+        File(
+            f"/etc/systemd/system/{server.unit}",
+            render("llama_server/llama-server.service.j2", revision=digest, **values),
+        ),
         Service(server.unit, digest),
     )

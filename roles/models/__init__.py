@@ -10,4 +10,4 @@ from roles.models.plan import Model
 
 @deploy("models")
 def models(plan: tuple[Model, ...]) -> None:
-    present(plan, name="models present")
+    present(models=plan, name="models present")

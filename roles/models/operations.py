@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from pyinfra.api import FactBase, Host, StringCommand, operation
@@ -15,7 +14,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from inventory.spec import home
 from inventory.spec.models import FileModel
-from roles.lib.remote import call, current
+from roles.lib.remote import Commands, call, current
 from roles.lib.stop import Failed
 from roles.lib.transfer import send
 from roles.llama_cpp import source
@@ -48,7 +47,7 @@ class ModelFiles(FactBase[dict[str, str]]):
 
 
 @operation()
-def present(models: tuple[Model, ...]) -> Iterator[PyinfraCommand]:
+def present(models: tuple[Model, ...]) -> Commands:
     """Every model of the node is there. Raises Failed for one that should be on the node and is not."""
     host = current()
     if not models:
@@ -111,8 +110,14 @@ def _vocabulary(model: Model, folder: Path) -> Path:
         names = tar.getnames()
         name = next((name for name in names if name.endswith(ending)), None)
         if name is None:
-            known = sorted(Path(name).stem.removeprefix("ggml-vocab-") for name in names if "/ggml-vocab-" in name and name.endswith(".gguf"))
-            raise Failed(f"models.{model.name}.random: no vocabulary {model.spec.random!r}; there are: {', '.join(known)}")
+            known = sorted(
+                Path(name).stem.removeprefix("ggml-vocab-")
+                for name in names
+                if "/ggml-vocab-" in name and name.endswith(".gguf")
+            )
+            raise Failed(
+                f"models.{model.name}.random: no vocabulary {model.spec.random!r}; there are: {', '.join(known)}"
+            )
         file = tar.extractfile(name)
         assert file is not None  # noqa: S101  # a .gguf is a regular file
         path = folder / "vocabulary.gguf"

@@ -64,7 +64,9 @@ def _copy_tokenizer(reader: GGUFReader, writer: GGUFWriter) -> int:
     """Every tokenizer.* field as it is; returns the number of tokens."""
     for field in reader.fields.values():
         if field.name.startswith("tokenizer."):
-            writer.add_key_value(field.name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+            writer.add_key_value(
+                field.name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None
+            )
     return len(reader.fields[Keys.Tokenizer.LIST].contents())
 
 

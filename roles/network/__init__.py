@@ -11,5 +11,5 @@ from roles.network.plan import PREFIX, Network, files
 
 @deploy("network")
 def network(plan: Network) -> None:
-    paths(files(plan), patterns=(f"{PREFIX}*.network",), name="link files")
-    links_up(plan, name="links up")
+    paths(wanted=files(plan), patterns=(f"{PREFIX}*.network",), name="link files")
+    links_up(network=plan, name="links up")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 from roles.network.facts import LinkStates
 from roles.network.plan import Network
 
 WAIT = (
-    "for try in $(seq 50); do if ip -4 -o address show dev {dev} | grep -qF {address}; then exit 0; fi; sleep 0.2; done; "
+    "for try in $(seq 50); do "
+    "if ip -4 -o address show dev {dev} | grep -qF {address}; then exit 0; fi; sleep 0.2; done; "
     "echo interface {dev} has no address {address} after 10 s: networkctl status {dev} >&2; exit 1"
 )
 
 
 @operation()
-def links_up(network: Network) -> Iterator[StringCommand]:
+def links_up(network: Network) -> Commands:
     """Every link has the address of the plan and no other; only the links that differ are touched."""
     host = current()
     now = host.get_fact(LinkStates)

@@ -10,5 +10,5 @@ from roles.preflight.plan import Expected
 
 @deploy("preflight")
 def preflight(plan: Expected) -> None:
-    collected(plan, name="look at every node")
+    collected(expected=plan, name="look at every node")
     allowed(name="nothing against it")

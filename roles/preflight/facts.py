@@ -18,19 +18,20 @@ class Snapshots(FactBase[Snapshot]):
 
     def command(self, lab: str, lock: str) -> StringCommand:
         path = shlex.quote(f"/run/halofleet-{lab}.lock")
+        # Two runs that arrive at once: flock lets one look and write before the other looks.
+        guard = f"exec 9>>{path}.guard; flock 9;" if lock else ""
         take = f"echo \"$me $(cut -d' ' -f22 /proc/$me/stat)\" {shlex.quote(lock)} >{path}" if lock else ":"
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
-            "[ ! -d /run/systemd/system ] || echo systemd yes; [ \"$(id -u)\" != 0 ] || echo root yes; "
+            '[ ! -d /run/systemd/system ] || echo systemd yes; [ "$(id -u)" != 0 ] || echo root yes; '
             'for i in /sys/class/net/*; do echo "interface ${i##*/}"; done; '
             # The SSH session: the nearest ancestor that is an sshd.
             "me=$$; while [ $me -gt 1 ]; do case $(cat /proc/$me/comm) in sshd*) break ;; esac; "
             "me=$(cut -d' ' -f4 /proc/$me/stat); done; "
-            f"if command -v flock >/dev/null; then exec 9>>{path}.guard; flock 9; fi; "
-            f"read -r pid start who 2>/dev/null <{path} || pid=; "
+            f"{guard} read -r pid start who 2>/dev/null <{path} || pid=; "
             'if [ -n "$pid" ] && [ "$pid" != "$me" ] && '
-            "[ \"$(cut -d' ' -f22 /proc/$pid/stat 2>/dev/null)\" = \"$start\" ]; then echo \"lock $who\"; "
+            '[ "$(cut -d\' \' -f22 /proc/$pid/stat 2>/dev/null)" = "$start" ]; then echo "lock $who"; '
             f"else {take}; fi"
         )
 

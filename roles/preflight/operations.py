@@ -5,14 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator
 from datetime import datetime
 
 from pyinfra.api import operation
-from pyinfra.api.command import PyinfraCommand
 
 from roles.lib.board import board
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 from roles.lib.stop import Refused
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, judge
@@ -27,7 +25,7 @@ def holder() -> str:
 
 
 @operation()
-def collected(expected: Expected) -> Iterator[PyinfraCommand]:
+def collected(expected: Expected) -> Commands:
     """The node's snapshot is judged; when the run is for real, the lab's lock is taken on it in the same command."""
     host = current()
     lock = holder() if host.state.is_executing else ""
@@ -38,7 +36,7 @@ def collected(expected: Expected) -> Iterator[PyinfraCommand]:
 
 
 @operation()
-def allowed() -> Iterator[PyinfraCommand]:
+def allowed() -> Commands:
     """Raises Refused with everything that any node has against it."""
     host = current()
     findings = [str(finding) for found in board(host.state, TOPIC).values() for finding in found]

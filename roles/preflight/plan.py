@@ -48,7 +48,9 @@ def judge(expected: Expected, seen: Snapshot) -> list[Finding]:
 
     found = []
     if not seen.root:
-        return [stop("commands run as root", "they do not", "root", "ssh.user: root, or a user with sudo without password")]
+        return [
+            stop("commands run as root", "they do not", "root", "ssh.user: root, or a user with sudo without password")
+        ]
     if seen.lock:
         found.append(stop("one run at a time", f"held by {seen.lock}", "no other run", "wait for it to end"))
     if seen.os != expected.os:

@@ -13,8 +13,8 @@ from roles.rpc_server.plan import UNIT, RpcServer, unit
 @deploy("RPC server")
 def rpc_server(plan: RpcServer | None) -> None:
     if plan is None:
-        retired(UNIT, keep=(), name="no RPC server here")
+        retired(pattern=UNIT, keep=(), name="no RPC server here")
         return
     file, service = unit(plan)
-    paths((file,), name="unit")
-    services((service,), name="running")
+    paths(wanted=(file,), name="unit")
+    services(wanted=(service,), name="running")

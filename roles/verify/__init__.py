@@ -11,7 +11,7 @@ from roles.verify.plan import Check
 
 @deploy("verify")
 def verify(plan: Check) -> None:
-    looked_at(plan, name="look at every node")
+    looked_at(check=plan, name="look at every node")
     all_well(name="all well")
     for server in host.loop(plan.servers):
-        answers(server, name=f"{server.serve} answers")
+        answers(server=server, name=f"{server.serve} answers")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 from pyinfra.api import Host, operation
-from pyinfra.api.command import PyinfraCommand
 
 from roles.lib.board import board
 from roles.lib.finding import Finding
-from roles.lib.remote import current
+from roles.lib.remote import Commands, current
 from roles.lib.stop import Failed
 from roles.llama_cpp import artifact
 from roles.llama_server.plan import LlamaServer
@@ -27,7 +25,7 @@ TOPIC = "verify"
 
 
 @operation()
-def looked_at(check: Check) -> Iterator[PyinfraCommand]:
+def looked_at(check: Check) -> Commands:
     """Collects on every node: the right programs run, and listen where they should and nowhere else."""
     host = current()
     if host.state.is_executing:
@@ -70,7 +68,7 @@ def judge(check: Check, sight: Sight) -> list[Finding]:
 
 
 @operation()
-def all_well() -> Iterator[PyinfraCommand]:
+def all_well() -> Commands:
     """Raises Failed with everything that was found on any node."""
     host = current()
     findings = [str(finding) for found in board(host.state, TOPIC).values() for finding in found]
@@ -81,17 +79,22 @@ def all_well() -> Iterator[PyinfraCommand]:
 
 
 @operation()
-def answers(server: LlamaServer) -> Iterator[PyinfraCommand]:
+def answers(server: LlamaServer) -> Commands:
     """The serve is ready, every worker holds layers, a completion comes with the key and is refused without."""
     host = current()
     if host.state.is_executing:
         _wait_until_ready(host, server)
-        lacking = set(server.workers) - host.get_fact(WorkerBuffers, unit=server.unit)
+        holding = host.get_fact(WorkerBuffers, unit=server.unit)
+        lacking = set(server.workers) - holding
         if lacking:
-            raise Failed(f"{host.name}: {server.serve}: no layers on {', '.join(sorted(lacking))}; journalctl -u {server.unit}")
+            raise Failed(
+                f"{host.name}: {server.serve}: no layers on {', '.join(sorted(lacking))}; journalctl -u {server.unit}"
+            )
         status, tokens = requests.completion(server, with_key=True)
         if status != 200 or tokens < 1:
-            raise Failed(f"{host.name}: {server.url}: a completion with the key ended with {status} and {tokens} tokens")
+            raise Failed(
+                f"{host.name}: {server.url}: a completion with the key ended with {status} and {tokens} tokens"
+            )
         status, _ = requests.completion(server, with_key=False)
         if status != 401:
             raise Failed(f"{host.name}: {server.url}: a completion without the key ended with {status}; expected: 401")

@@ -1,4 +1,4 @@
-"""What this machine has of one instance, as JSON: `probe.py STATE_DIR FULL_NAME INTERFACE_PREFIX IMAGE`.
+"""What this machine has of one instance, as JSON: `probe.py STATE_DIR FULL_NAME IMAGE ADDRESS:PORT...`.
 
 Read only, standard library only, one process for the whole role. The keys are the fields of facts.Seen.
 """
@@ -47,8 +47,12 @@ def processes(state: Path, full: str) -> dict[str, dict[str, list[int]]]:
         words = arguments(pid)
         if len(words) > 2 and words[-2].endswith("/supervisor.py") and words[-1].startswith(directories):
             node, kind = words[-1].removeprefix(directories), "supervisors"
-        elif words and os.path.basename(words[0]) == "systemd-nspawn" and (  # noqa: PTH119
-            space := next((word for word in words if word.startswith(namespaces)), "")
+        elif (
+            words
+            and os.path.basename(words[0]) == "systemd-nspawn"
+            and (  # noqa: PTH119
+                space := next((word for word in words if word.startswith(namespaces)), "")
+            )
         ):
             node, kind = space.removeprefix(namespaces), "nspawns"
         else:
@@ -136,21 +140,30 @@ def free(path: Path) -> tuple[str, int]:
 
 def dropping_tables() -> list[str]:
     """Tables whose forward chain drops by default, as docker's does."""
-    chains = (thing.get("chain", {}) for thing in as_json("nft", "-j", "list", "chains").get("nftables", []))
+    things = json.loads(run("nft", "-j", "list", "chains") or "{}").get("nftables", [])
+    chains = (thing.get("chain", {}) for thing in things)
     return sorted(
         {f"{c['family']} {c['table']}" for c in chains if c.get("hook") == "forward" and c.get("policy") == "drop"}
     )
 
 
-def probe(state: Path, full: str, prefix: str, image: Path) -> dict[str, Any]:
+def control_groups(full: str) -> list[str]:
+    """Where this instance has control groups of its own: a machine with version 2 only mounts it at the top."""
+    hierarchies = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"))
+    return [str(top / full) for top in hierarchies if (top / full).is_dir()]
+
+
+def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
     found = processes(state, full)
     spaces = sorted(path.name for path in Path("/run/netns").glob(f"{full}.*"))
     made = {path.name for path in (state / "hosts").glob("*") if path.is_dir()}
     folder, space = free(state)
     return {
         "root": os.geteuid() == 0,
+        "package_tool": next((tool for tool in ("apt-get", "dnf") if shutil.which(tool)), ""),
         "missing": [tool for tool in TOOLS if shutil.which(tool) is None],
         "systemd": Path("/run/systemd/system").is_dir(),
+        "state": state.is_dir(),
         "image": image.is_file(),
         "base": text(state / "base.digest").strip(),
         "lab": text(state / "lab").strip(),
@@ -165,16 +178,13 @@ def probe(state: Path, full: str, prefix: str, image: Path) -> dict[str, Any]:
         "forwarding_mine": Path("/run/halofleet/forwarding/users", full).exists(),
         "spaces": {name.removeprefix(f"{full}."): as_json("ip", "-n", name, "-j", "-d", "address") for name in spaces},
         "hosts": {node: host(state / "hosts" / node, full, found.get(node, {})) for node in sorted(made | set(found))},
-        "groups": sorted(
-            str(path) for root in ("unified", "systemd", ".") for path in [Path("/sys/fs/cgroup", root, full)] if path.is_dir()
-        ),
-        "prefix": prefix,
+        "groups": control_groups(full),
     }
 
 
 def main() -> None:
-    state, full, prefix, image, *addresses = sys.argv[1:]
-    seen = probe(Path(state), full, prefix, Path(image))
+    state, full, image, *addresses = sys.argv[1:]
+    seen = probe(Path(state), full, Path(image))
     seen["greets"] = [address for address in addresses if greets(*_endpoint(address))]
     json.dump(seen, sys.stdout)
 

@@ -39,8 +39,6 @@ class Run:
     """The tree below the overlay, relative to HOST_DIR."""
     cgroup: str
     """Where no systemd gave this process a control group of its own: the one to make. Else empty."""
-    interfaces: tuple[str, ...]
-    """host0 and the links' ends: what must look fresh after a reboot."""
 
 
 class Supervisor:
@@ -131,12 +129,17 @@ class Supervisor:
             os._exit(status)
 
     def freshen_network(self) -> None:
-        """A rebooted machine has forgotten its addresses, routes and rules; the named namespace has not."""
-        inside = ["ip", "netns", "exec", self.run.netns]
-        for interface in self.run.interfaces:
-            subprocess.run([*inside, "ip", "address", "flush", "dev", interface], check=False)
-            subprocess.run([*inside, "ip", "link", "set", interface, "mtu", "1500"], check=False)
-        subprocess.run([*inside, "nft", "flush", "ruleset"], check=False)
+        """A rebooted machine has forgotten its addresses and rules; the named namespace has not. Cables stay."""
+        inside = ["ip", "-n", self.run.netns]
+        listed = subprocess.run([*inside, "-j", "link"], capture_output=True, check=False).stdout
+        for link in json.loads(listed or b"[]"):
+            name = link["ifname"]
+            if link.get("ifalias", "").startswith("halofleet "):
+                subprocess.run([*inside, "address", "flush", "dev", name], check=False)
+                subprocess.run([*inside, "link", "set", name, "mtu", "1500"], check=False)
+            elif name != "lo":
+                subprocess.run([*inside, "link", "delete", name], check=False)
+        subprocess.run(["ip", "netns", "exec", self.run.netns, "nft", "flush", "ruleset"], check=False)
 
     def clear_groups(self, *, own: bool) -> None:
         """Remove the control groups that the last boot left behind, and with `own` those of this process."""
@@ -204,7 +207,12 @@ def remove(group: Path) -> None:
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:
-    if not path.is_symlink() and path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
+    if (
+        not path.is_symlink()
+        and path.is_file()
+        and path.read_bytes() == content
+        and path.stat().st_mode & 0o777 == mode
+    ):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.parent == Path("/root/.ssh"):
@@ -234,7 +242,7 @@ def main() -> int:
     shutil.rmtree("work", ignore_errors=True)  # overlayfs wants it empty after a crash
     for folder in ("upper", "work", "root"):
         Path(folder).mkdir(exist_ok=True)
-    return Supervisor(directory, Run(**{**run, "interfaces": tuple(run["interfaces"])})).main()
+    return Supervisor(directory, Run(**run)).main()
 
 
 if __name__ == "__main__":

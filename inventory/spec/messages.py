@@ -1,0 +1,131 @@
+"""pydantic's errors in the words of lab.yml: the value, the rule, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from inventory.spec.errors import Path, Problem, did_you_mean, quoted, show
+from inventory.spec.fields import PATTERNS
+from inventory.spec.models import LabFile
+from inventory.spec.yaml_tree import Tree
+
+_RULES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "string_type": lambda _: "must be text",
+    "int_type": lambda _: "must be a whole number",
+    "bool_type": lambda _: "must be true or false",
+    "path_type": lambda _: "must be a path",
+    "model_type": lambda _: "must be a mapping (key: value)",
+    "dict_type": lambda _: "must be a mapping (key: value)",
+    "tuple_type": lambda _: "must be a list",
+    "too_short": lambda ctx: f"must have at least {ctx['min_length']}",
+    "greater_than_equal": lambda ctx: f"must be at least {ctx['ge']}",
+    "less_than_equal": lambda ctx: f"must be at most {ctx['le']}",
+    "multiple_of": lambda ctx: f"must be a multiple of {ctx['multiple_of']}",
+    "literal_error": lambda ctx: f"must be {ctx['expected']}",
+    "string_pattern_mismatch": lambda ctx: PATTERNS.get(ctx["pattern"], f"must match {ctx['pattern']}"),
+    "rule": lambda ctx: str(ctx["words"]),
+}
+
+
+def explain(refused: ValidationError, tree: Tree) -> Iterator[Problem]:
+    """Each error as (path in the file, text)."""
+    for error in refused.errors(include_url=False, include_input=False):
+        path = _path(error["loc"], tree)
+        yield path, _text(error, path, tree)
+
+
+def _text(error: ErrorDetails, path: Path, tree: Tree) -> str:
+    kind, ctx = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key {quoted(str(path[-1]))}{did_you_mean(str(path[-1]), _keys(error['loc'][:-1]))}"
+    if kind == "missing":
+        return f"{quoted(str(path[-1]))} is missing"
+    if kind == "variant":
+        return _variant(ctx["keys"], path, tree)
+    rule = _RULES[kind](ctx) if kind in _RULES else error["msg"]
+    if error["loc"][-1:] == ("[key]",):
+        return f"{quoted(str(path[-1]))} {rule}"
+    return f"{_shown(path, tree)} {rule}{_hint(kind, ctx, path, tree)}"
+
+
+def _variant(keys: str, path: Path, tree: Tree) -> str:
+    value = tree.at(path)
+    if not isinstance(value, dict):
+        return f"{_shown(path, tree)} must be a mapping with one of {keys}"
+    present = [key for key in keys.split(", ") if key in value]
+    if present:
+        return f"has {' and '.join(present)}; needs one of {keys}, and only one"
+    guesses = (did_you_mean(str(key), keys.split(", ")) for key in value)
+    return f"needs one of {keys}{next((guess for guess in guesses if 'did you mean' in guess), '')}"
+
+
+def _shown(path: Path, tree: Tree) -> str:
+    """The value as it stands in the file (`no` and 0x10, not what YAML makes of them), before "must be"."""
+    place = tree.places.get(path)
+    value = tree.at(path)
+    if value is None:
+        return "is empty, but"
+    if isinstance(value, list | dict):
+        return f"is {show(value)}, but"
+    return place.text if place and place.text and not isinstance(value, str) else show(value)
+
+
+def _hint(kind: str, ctx: dict[str, Any], path: Path, tree: Tree) -> str:
+    value = tree.at(path)
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        meant = "true or false" if isinstance(value, bool) else "a number"
+        return f"; YAML takes it for {meant}: put it in quotes"
+    if kind == "int_type" and isinstance(value, str) and value.isdecimal():
+        return ": leave the quotes out"
+    if kind == "tuple_type" and isinstance(value, str):
+        return ": put it in [ ]"
+    if kind == "literal_error" and isinstance(value, str):
+        guess = did_you_mean(value, ctx["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        return guess if "did you mean" in guess else ""
+    return ""
+
+
+def _path(loc: Iterable[str | int], tree: Tree) -> Path:
+    """pydantic's location without what is not in the file: the tags of variants and the mark of a key."""
+    path: Path = ()
+    for step in loc:
+        inside = tree.at(path)
+        in_file = isinstance(step, int) or (isinstance(inside, dict) and step in inside)
+        if in_file or not (step == "[key]" or str(step).startswith("<")):
+            path = (*path, step)
+    return path
+
+
+def _keys(loc: Iterable[str | int]) -> list[str]:
+    """The keys that may stand at pydantic's location."""
+    kind: Any = LabFile
+    for step in loc:
+        kind = _inside(_bare(kind), step)
+    kind = _bare(kind)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _bare(kind: Any) -> Any:
+    """The type without Annotated and `| None`."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        members = [member for member in get_args(kind) if member is not type(None)]
+        return _bare(members[0]) if len(members) == 1 else kind
+    return kind
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    """The type of what `step` leads to: a field, a member of a union by its tag, or an item."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(step))
+        return field.annotation if field else None
+    if get_origin(kind) in (Union, UnionType):
+        return next((m for m in get_args(kind) if any(isinstance(a, Tag) and a.tag == step for a in get_args(m))), None)
+    items = {dict: 1, tuple: 0, list: 0}.get(get_origin(kind))
+    return get_args(kind)[items] if items is not None else None

@@ -1,0 +1,149 @@
+"""What the machine has of one instance now. Reads only; one command for the whole role."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api import FactBase, FactProcessError, QuoteString, StringCommand
+
+Digest = tuple[str, str]
+"""Mode (octal) and SHA-256 of a file."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface."""
+
+    name: str
+    index: int
+    peer: int
+    """The index of a veth's other end, in that end's namespace; 0: not a veth."""
+    up: bool
+    alias: str
+    master: str
+    addresses: tuple[str, ...]
+    """IPv4, with the prefix length."""
+
+
+@dataclass(frozen=True)
+class Route:
+    range: str
+    """An address or a network."""
+    device: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """A virtual host: what runs of it, and what its folder holds."""
+
+    supervisors: tuple[int, ...] = ()
+    nspawns: tuple[int, ...] = ()
+    made: bool = False
+    run: str = ""
+    """run.json."""
+    seed: Mapping[str, Digest] = field(default_factory=dict)
+    in_namespace: bool = False
+    """Its PID 1 is in the namespace that has the host's name."""
+    system: str = ""
+    """systemctl is-system-running."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    root: bool
+    package_tool: str
+    missing: tuple[str, ...]
+    """Commands that the role needs and the machine does not have."""
+    systemd: bool
+    """This machine's PID 1 is systemd."""
+    state: bool
+    image: bool
+    base: str
+    """The digest of the unpacked base tree."""
+    lab: str
+    """The lab that this instance runs."""
+    free_at: str
+    free: int
+    resolver: str
+    links: Mapping[str, Link]
+    routes: tuple[Route, ...]
+    table: str
+    dropping: tuple[str, ...]
+    forwarding: bool
+    forwarding_mine: bool
+    spaces: Mapping[str, Mapping[str, Link]]
+    """Network namespaces by node, and their links; one without links (not even lo) is a torn one."""
+    hosts: Mapping[str, Host]
+    groups: tuple[str, ...]
+    greets: tuple[str, ...]
+
+
+class LabState(FactBase[Seen]):
+    """Everything the role decides by."""
+
+    def command(self, state: str, full: str, image: str, addresses: tuple[str, ...] = ()) -> StringCommand:
+        probe = str(Path(__file__).with_name("probe.py"))
+        words = (sys.executable, "-I", probe, state, full, image, *addresses)
+        return StringCommand(*(QuoteString(word) for word in words))
+
+    def process(self, output: list[str]) -> Seen:
+        try:
+            return seen(json.loads("\n".join(output)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise FactProcessError(
+                f"roles/virtual_host/probe.py answered what facts.py cannot read: {error}"
+            ) from error
+
+
+def seen(raw: dict[str, Any]) -> Seen:
+    plain = ("root", "package_tool", "systemd", "state", "image", "base", "lab", "free_at", "free", "resolver")
+    listed = ("missing", "dropping", "groups", "greets")
+    return Seen(
+        **{key: raw[key] for key in (*plain, "table", "forwarding", "forwarding_mine")},
+        **{key: tuple(raw[key]) for key in listed},
+        links=_links(raw["interfaces"]),
+        routes=tuple(
+            Route(route["dst"], route.get("dev", ""))
+            for route in raw["routes"]
+            if route["dst"] not in ("default", "0.0.0.0/0")
+        ),
+        spaces={node: _links(links) for node, links in raw["spaces"].items()},
+        hosts={node: _host(host) for node, host in raw["hosts"].items()},
+    )
+
+
+def _links(raw: list[dict[str, Any]]) -> dict[str, Link]:
+    return {
+        link["ifname"]: Link(
+            name=link["ifname"],
+            index=link["ifindex"],
+            peer=link.get("link_index", 0),
+            up="UP" in link["flags"],
+            alias=link.get("ifalias", ""),
+            master=link.get("master", ""),
+            addresses=tuple(
+                f"{address['local']}/{address['prefixlen']}"
+                for address in link["addr_info"]
+                if address.get("family") == "inet"
+            ),
+        )
+        for link in raw
+        if "ifname" in link  # ip prints an empty object for what it filters out
+    }
+
+
+def _host(raw: dict[str, Any]) -> Host:
+    return Host(
+        supervisors=tuple(raw["supervisors"]),
+        nspawns=tuple(raw["nspawns"]),
+        made=raw["made"],
+        run=raw["run"],
+        seed={path: (mode, digest) for path, (mode, digest) in raw["seed"].items()},
+        in_namespace=raw["in_namespace"],
+        system=raw["system"],
+    )

@@ -1,0 +1,98 @@
+"""What forbids the lab on this machine, said before anything is changed. Pure: a line for each reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from roles.virtual_host.facts import Seen
+from roles.virtual_host.wanted import Wanted
+
+MIB = 1024 * 1024
+IMAGE_NEEDS = 1024 * MIB
+"""The tree while mmdebstrap builds it, apt's downloads and the tarball."""
+BASE_NEEDS = 400 * MIB
+HOST_NEEDS = 512 * MIB
+"""A host's own files: packages, a built llama.cpp, its models."""
+
+
+def refusals(wanted: Wanted, seen: Seen) -> list[str]:
+    if not seen.root:
+        return ["the virtual lab needs root (namespaces, mounts, a bridge): run it as root or with sudo"]
+    return [*_tools(seen), *_ranges(wanted, seen), *_disk(wanted, seen), *_other_lab(wanted, seen)]
+
+
+def _tools(seen: Seen) -> Iterator[str]:
+    if seen.missing and not seen.package_tool:
+        yield (
+            f"{', '.join(seen.missing)}: not on this machine, and there is neither apt nor dnf to install it;"
+            " install systemd-container, mmdebstrap, nftables and iproute2"
+        )
+
+
+def _ranges(wanted: Wanted, seen: Seen) -> Iterator[str]:
+    """The links' range lives in the hosts' namespaces only, so two labs may share it; with this machine they may not."""
+    ours = wanted.instance.bridge
+    taken = [(address, link.name) for link in seen.links.values() for address in link.addresses if link.name != ours]
+    taken += [(route.range, route.device) for route in seen.routes if route.device != ours]
+    for field, network in (("virtual.management", wanted.management), ("links_range", wanted.links_range)):
+        owners: dict[str, str] = {}
+        for text, device in taken:
+            if network.overlaps(IPv4Network(text, strict=False)):
+                owners.setdefault(device, text)
+        for device, text in owners.items():
+            yield f"{field}: {network} is taken: {device or 'a route'} has {text}{_whose(seen, device)}"
+        for server in _nameservers(seen):
+            if server in network and wanted.instance.bridge not in owners:
+                yield f"{field}: {network} is taken: this machine's name server is {server}"
+
+
+def _whose(seen: Seen, device: str) -> str:
+    link = seen.links.get(device)
+    if link is None or not link.alias.startswith("halofleet "):
+        return ""
+    return f" (the lab {link.alias.removeprefix('halofleet ')})"
+
+
+def _nameservers(seen: Seen) -> Iterator[IPv4Address]:
+    for line in seen.resolver.splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver" and ":" not in words[1]:
+            yield IPv4Address(words[1])
+
+
+def _disk(wanted: Wanted, seen: Seen) -> Iterator[str]:
+    fresh = sum(1 for host in wanted.hosts if host.node not in seen.hosts or not seen.hosts[host.node].made)
+    needed = fresh * HOST_NEEDS
+    needed += 0 if seen.image or not fresh else IMAGE_NEEDS
+    needed += BASE_NEEDS if seen.base != wanted.image_digest else 0
+    if needed > seen.free:
+        yield (
+            f"{seen.free_at}: {seen.free // MIB} MiB free, {needed // MIB} MiB needed for {len(wanted.hosts)} hosts;"
+            " make room, or set HALOFLEET_HOME to a folder that has it"
+        )
+
+
+def _other_lab(wanted: Wanted, seen: Seen) -> Iterator[str]:
+    name = wanted.instance.name
+    made = [node for node, host in seen.hosts.items() if host.made]
+    if seen.lab and seen.lab != wanted.lab:
+        yield (
+            f"instance {name} runs the lab {seen.lab!r}, not {wanted.lab!r}:"
+            " take it down first, or set HALOFLEET_LAB to another name"
+        )
+    elif made and seen.base and seen.base != wanted.image_digest:
+        yield f"{', '.join(made)}: built from another base system than lab.yml asks for now; take the lab down first"
+
+
+def warnings(wanted: Wanted, seen: Seen) -> Iterator[str]:
+    """What will probably hurt, and cannot be known before it is tried."""
+    others = [table for table in seen.dropping if table.split()[1] != wanted.instance.full]
+    if others:
+        yield (
+            f"this machine drops forwarded packets by default ({', '.join(others)}): if the hosts cannot reach"
+            f" the network, let packets from {wanted.instance.bridge} pass there"
+        )
+    servers = [str(server) for server in _nameservers(seen)]
+    if servers and all(server.startswith("127.") for server in servers):
+        yield f"this machine's name server ({servers[0]}) listens on loopback only: the hosts will not reach it"
