@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,13 @@ class LabError(Exception):
 
 def dotted(path: Path) -> str:
     """The path as people write it: `links[0].usb4`."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in path)
-    return "".join(steps).removeprefix(".")
+    return "".join(_step(step) for step in path).removeprefix(".")
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{printable(step)}" if re.fullmatch(r"[\w-]+", step) else f".{quoted(step)}"
 
 
 def printable(text: str) -> str:
@@ -67,12 +73,19 @@ def show(value: Any) -> str:
     return "nothing" if value is None else printable(str(value).lower())
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them when they are few."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
     known = sorted(known)
     # Comparing costs the product of all lengths: an absurd word or file is not worth it.
     sane = len(word) <= _LONGEST and len(known) <= 254
     near = difflib.get_close_matches(word, known, n=1) if sane else []
+    return near[0] if near else None
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them when they are few."""
+    near = nearest(word, known)
     if near:
-        return f"; did you mean {quoted(near[0])}?"
-    return f"; known: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+        return f"; did you mean {quoted(near)}?"
+    few = 0 < len(known) <= 12 and all(known)
+    return f"; known: {', '.join(printable(name) for name in sorted(known))}" if few else ""

@@ -33,11 +33,9 @@ def load(path: Path) -> lab.Lab:
     try:
         # JSON because its strict mode is YAML's: text may become an address, but never a number.
         spec = LabFile.model_validate_json(json.dumps(tree.data), strict=True)
-        whole = draft.of(path.stem, spec)
     except ValidationError as refused:
         problems += islice(messages.explain(refused, tree), MOST)
-        whole = draft.salvage(path.stem, tree)
-    problems += islice(rules.check(whole), MOST)
+    problems += islice(rules.check(draft.read(path.stem, tree)), MOST)
     errors = [*_name(path, shown), *_located(shown, tree, problems), *_twice(shown, tree)]
     if errors:
         raise LabError(_first(shown, errors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from inventory.spec.errors import Path, Problem, did_you_mean, quoted, show
+from inventory.spec.errors import Path, Problem, did_you_mean, nearest, quoted, show
 from inventory.spec.fields import PATTERNS
 from inventory.spec.models import LabFile
 from inventory.spec.yaml_tree import Tree
@@ -60,8 +61,8 @@ def _variant(keys: str, path: Path, tree: Tree) -> str:
     present = [key for key in keys.split(", ") if key in value]
     if present:
         return f"has {' and '.join(present)}; needs one of {keys}, and only one"
-    guesses = (did_you_mean(str(key), keys.split(", ")) for key in value)
-    return f"needs one of {keys}{next((guess for guess in guesses if 'did you mean' in guess), '')}"
+    guess = next((near for key in value if (near := nearest(key, keys.split(", ")))), None)
+    return f"needs one of {keys}{_meant(guess)}"
 
 
 def _shown(path: Path, tree: Tree) -> str:
@@ -80,14 +81,18 @@ def _hint(kind: str, ctx: dict[str, Any], path: Path, tree: Tree) -> str:
     if kind == "string_type" and isinstance(value, bool | int | float):
         meant = "true or false" if isinstance(value, bool) else "a number"
         return f"; YAML takes it for {meant}: put it in quotes"
-    if kind == "int_type" and isinstance(value, str) and value.isdecimal():
+    place = tree.places.get(path)
+    if kind == "int_type" and isinstance(value, str) and place and place.text == f'"{value}"' and value.isdecimal():
         return ": leave the quotes out"
     if kind == "tuple_type" and isinstance(value, str):
         return ": put it in [ ]"
     if kind == "literal_error" and isinstance(value, str):
-        guess = did_you_mean(value, ctx["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-        return guess if "did you mean" in guess else ""
+        return _meant(nearest(value, re.findall(r"'([^']*)'", ctx["expected"])))
     return ""
+
+
+def _meant(guess: str | None) -> str:
+    return f"; did you mean {quoted(guess)}?" if guess else ""
 
 
 def _path(loc: Iterable[str | int], tree: Tree) -> Path:

@@ -28,66 +28,68 @@ def _names(draft: Draft) -> Iterator[Problem]:
 
 def _ids(draft: Draft) -> Iterator[Problem]:
     owner: dict[int, str] = {}
-    for name, node in draft.whole_nodes.items():
-        if (first := owner.setdefault(node.id, name)) != name:
+    for name, node in (draft.nodes or {}).items():
+        if node.id is not None and (first := owner.setdefault(node.id, name)) != name:
             yield ("nodes", name, "id"), f"{node.id} is the id of {first} already; each node needs its own, 1 to 254"
 
 
 def _addresses(draft: Draft) -> Iterator[Problem]:
     owner: dict[IPv4Address, str] = {}
-    for name, node in draft.whole_nodes.items():
-        path = ("nodes", name, "address")
-        if (first := owner.setdefault(node.address, name)) != name:
-            yield path, f"{node.address} is the address of {first} already; each node needs its own"
-        if any(node.address in net for net in _NOT_UNICAST):
-            yield path, f"{node.address} cannot be a node's address: it is loopback, multicast or reserved"
-        if draft.links_range and node.address in draft.links_range and not _overlap(draft):
-            yield path, f"{node.address} is in links_range {draft.links_range}, which is for cables only"
-        if problem := _management_problem(draft, node.address):
+    for name, node in (draft.nodes or {}).items():
+        path, address = ("nodes", name, "address"), node.address
+        if address is None:
+            continue
+        if (first := owner.setdefault(address, name)) != name:
+            yield path, f"{address} is the address of {first} already; each node needs its own"
+        if any(address in net for net in _NOT_UNICAST):
+            yield path, f"{address} cannot be a node's address: it is loopback, multicast or reserved"
+        if draft.links_range and address in draft.links_range and not _overlap(draft):
+            yield path, f"{address} is in links_range {draft.links_range}, which is for cables only"
+        if draft.management and (problem := _management_problem(draft.management, address)):
             yield path, problem
 
 
-def _management_problem(draft: Draft, address: IPv4Address) -> str | None:
-    if draft.virtual is None:
-        return None
-    net = draft.virtual.management
+def _management_problem(net: IPv4Network, address: IPv4Address) -> str | None:
     if address not in net:
         return f"{address} is outside virtual.management {net}, where all virtual nodes are"
-    taken = {net.network_address + 1: "the bridge", net.network_address: "the network", net.broadcast_address: "all"}
+    bridge = net.network_address + min(1, net.num_addresses - 1)
+    taken = {bridge: "bridge", net.network_address: "network", net.broadcast_address: "broadcast"}
     if address in taken:
-        return f"{address} is the address of {taken[address]} in virtual.management {net}; choose another"
+        return f"{address} is the {taken[address]} address of virtual.management {net}; choose another"
     return None
 
 
 def _kernels(draft: Draft) -> Iterator[Problem]:
-    for name, node in draft.whole_nodes.items():
-        if draft.virtual is not None and node.kernel != "none":
+    for name, node in (draft.nodes or {}).items():
+        if draft.management is not None and node.kernel == "own":
             hint = "a virtual node runs on this machine's kernel: write `kernel: none`"
-            yield ("nodes", name), f"kernel is {quoted(node.kernel)}; {hint}"
+            yield ("nodes", name, "kernel"), f"is {quoted(node.kernel)}, but {hint}"
 
 
 def _ranges(draft: Draft) -> Iterator[Problem]:
     ranges: list[tuple[Path, IPv4Network | None]] = [
         (("links_range",), draft.links_range),
-        (("virtual", "management"), draft.virtual.management if draft.virtual else None),
+        (("virtual", "management"), draft.management),
     ]
     for path, net in ranges:
         bad = next((bad for bad in _NOT_UNICAST if net and net.overlaps(bad)), None)
         if bad:
             yield path, f"{net} overlaps {bad}, which is loopback, multicast or reserved"
     if _overlap(draft):
-        management = draft.virtual and draft.virtual.management
-        yield ("links_range",), f"{draft.links_range} overlaps virtual.management {management}; choose ranges apart"
+        text = f"{draft.links_range} overlaps virtual.management {draft.management}; choose ranges apart"
+        yield ("links_range",), text
 
 
 def _overlap(draft: Draft) -> bool:
-    return bool(draft.links_range and draft.virtual and draft.links_range.overlaps(draft.virtual.management))
+    return bool(draft.links_range and draft.management and draft.links_range.overlaps(draft.management))
 
 
 def _ends(draft: Draft) -> Iterator[Problem]:
     plugged: dict[tuple[str, str], int] = {}
-    for index, link in draft.whole_links:
+    for index, link in enumerate(draft.links or ()):
         path = ("links", index, "usb4")
+        if link.usb4 is None:
+            continue
         if len(link.usb4) != 2:
             yield path, f"a cable has two ends, at two nodes; this one has {len(link.usb4)}"
         for node, interface in link.usb4.items():
@@ -101,8 +103,8 @@ def _ends(draft: Draft) -> Iterator[Problem]:
 
 def _pairs(draft: Draft) -> Iterator[Problem]:
     cables: dict[frozenset[str], dict[int, int]] = {}
-    for index, link in draft.whole_links:
-        if len(link.usb4) != 2:
+    for index, link in enumerate(draft.links or ()):
+        if link.usb4 is None or link.number is None or len(link.usb4) != 2:
             continue
         numbers = cables.setdefault(frozenset(link.usb4), {})
         first = numbers.setdefault(link.number, index)
@@ -118,16 +120,20 @@ def _pairs(draft: Draft) -> Iterator[Problem]:
 
 
 def _capacity(draft: Draft) -> Iterator[Problem]:
-    nodes = draft.whole_nodes
-    for index, link in draft.whole_links:
-        if draft.links_range is None or len(link.usb4) != 2 or not link.usb4.keys() <= nodes.keys():
+    ids = {name: node.id for name, node in (draft.nodes or {}).items() if node.id is not None}
+    for index, link in enumerate(draft.links or ()):
+        if draft.links_range is None or link.usb4 is None or link.number is None:
+            continue
+        if len(link.usb4) != 2 or not link.usb4.keys() <= ids.keys():
             continue
         one, other = sorted(link.usb4)
+        if ids[one] == ids[other]:
+            continue
         try:
-            topology.subnet(draft.links_range, nodes[one].id, nodes[other].id, link.number)
+            topology.subnet(draft.links_range, ids[one], ids[other], link.number)
         except topology.RangeTooSmall as small:
-            text = f"links_range {draft.links_range} cannot hold the cable between {one} (id {nodes[one].id}) and "
-            text += f"{other} (id {nodes[other].id}); a /{small.prefix} is enough, or lower ids"
+            text = f"links_range {draft.links_range} cannot hold the cable between {one} (id {ids[one]}) and "
+            text += f"{other} (id {ids[other]}); a /{small.prefix} is enough, or lower ids"
             yield ("links", index), text
 
 

@@ -19,11 +19,16 @@ from inventory.spec.errors import Path, printable, quoted
 DEPTH = 16
 """Deeper than any lab is; shallow enough for every recursion that follows."""
 
+MOST_VALUES = 50_000
+"""Some ten times what 254 nodes need; reading and checking so many takes two seconds."""
+
 _TYPED_LENGTH = 40
-"""No number of ours is longer. Base 60 (`1:30:00...`) and huge integers take quadratic time to read."""
+"""No number of ours is longer, and huge ones take quadratic time to read."""
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_TYPES = {f"tag:yaml.org,2002:{name}": name for name in ("null", "bool", "int", "float")}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
+_FRACTION = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+_BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False}
 
 
 class YamlError(Exception):
@@ -96,8 +101,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> YamlError:
 class _Reader:
     def __init__(self, text: str) -> None:
         self.tree = Tree()
+        self._values = 0
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
-        self._resolver = yaml.SafeLoader("")
 
     def document(self) -> None:
         self._next()  # the stream's start
@@ -115,13 +120,16 @@ class _Reader:
     def _value(self, path: Path, event: yaml.Event, key_line: int | None) -> Any:
         line = _line(event)
         _refuse_cleverness(event, line)
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise YamlError(line, f"more than {MOST_VALUES} values; a lab never has")
         if len(path) > DEPTH:
             raise YamlError(line, f"nested more than {DEPTH} deep; a lab never is")
         key_line = line if key_line is None else key_line
         if isinstance(event, yaml.ScalarEvent):
             _refuse_surrogates(event, line)
             self.tree.places[path] = Place(key_line, line, event.value if event.style is None else quoted(event.value))
-            return self._scalar(event, line)
+            return _scalar(event)
         self.tree.places[path] = Place(key_line, line)
         return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(path)
 
@@ -154,16 +162,19 @@ class _Reader:
         self.tree.places = kept
         self.tree.twice.append(((*path, key), first.key_line, line))
 
-    def _scalar(self, event: yaml.ScalarEvent, line: int) -> Any:
-        kind = None
-        if event.implicit[0] and len(event.value) <= _TYPED_LENGTH:
-            kind = _TYPES.get(self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit))
-        if kind is None:
-            return event.value  # text; dates and the merge key too, which are of no use here
-        try:
-            return getattr(self._resolver, f"construct_yaml_{kind}")(yaml.ScalarNode("", event.value))
-        except ValueError:
-            raise YamlError(line, f"{quoted(event.value)} looks like a number and is none; put it in quotes") from None
+
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    """YAML 1.1's values, without its traps: octal (`010`), base 60 (`22:22`) and dates stay text."""
+    text = event.value
+    if event.style is not None or len(text) > _TYPED_LENGTH:
+        return text
+    if text in ("", "~") or text.lower() == "null":
+        return None
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FRACTION.fullmatch(text) else text
 
 
 def _line(event: yaml.Event) -> int:

@@ -76,17 +76,20 @@ class HaloConnector(SSHConnector):
         self._traced(f"get {remote_filename}", lambda: get(remote_filename, filename_or_io))
 
     def _traced(self, what: str, act: Callable[[], T]) -> T:
-        """Writes a JSON line per remote command (an exec or a transfer) to the file that $HALOFLEET_TRACE names."""
-        trace = os.environ.get("HALOFLEET_TRACE")
-        if not trace:
+        """Every remote command (an exec or a transfer) leaves two JSON lines in the file that $HALOFLEET_TRACE names:
+        one when it begins, with the command, and one when it ends, with its seconds."""
+        if "HALOFLEET_TRACE" not in os.environ:
             return act()
         start = time.monotonic()
+        self._trace(command=what)
         try:
             return act()
         finally:
-            line = {"host": self.host.name, "seconds": round(time.monotonic() - start, 3), "command": what}
-            with Path(trace).open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            self._trace(seconds=round(time.monotonic() - start, 3))
+
+    def _trace(self, **values: Any) -> None:
+        with Path(os.environ["HALOFLEET_TRACE"]).open("a") as file:
+            file.write(json.dumps({"host": self.host.name, **values}) + "\n")
 
     # What pyinfra's transfers lack: resuming, and reading without a world-readable copy in /tmp.
 

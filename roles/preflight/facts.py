@@ -25,7 +25,8 @@ class Snapshots(FactBase[Snapshot]):
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
             '[ ! -d /run/systemd/system ] || echo systemd yes; [ "$(id -u)" != 0 ] || echo root yes; '
-            'for i in /sys/class/net/*; do echo "interface ${i##*/}"; done; '
+            # not /sys/class/net: a container's /sys may be that of another network namespace
+            "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
             # The SSH session: the nearest ancestor that is an sshd.
             "me=$$; while [ $me -gt 1 ]; do case $(cat /proc/$me/comm) in sshd*) break ;; esac; "
             "me=$(cut -d' ' -f4 /proc/$me/stat); done; "

@@ -87,8 +87,8 @@ class LabState(FactBase[Seen]):
     """Everything the role decides by."""
 
     def command(self, state: str, full: str, image: str, addresses: tuple[str, ...] = ()) -> StringCommand:
-        probe = str(Path(__file__).with_name("probe.py"))
-        words = (sys.executable, "-I", probe, state, full, image, *addresses)
+        probe = str(Path(__file__).parent / "machine" / "probe.py")
+        words = (sys.executable, "-BEs", probe, state, full, image, *addresses)
         return StringCommand(*(QuoteString(word) for word in words))
 
     def process(self, output: list[str]) -> Seen:
@@ -101,11 +101,14 @@ class LabState(FactBase[Seen]):
 
 
 def seen(raw: dict[str, Any]) -> Seen:
-    plain = ("root", "package_tool", "systemd", "state", "image", "base", "lab", "free_at", "free", "resolver")
+    plain = [
+        *("root", "package_tool", "systemd", "state", "image", "base", "lab", "free_at", "free"),
+        *("resolver", "table", "forwarding", "forwarding_mine"),
+    ]
     listed = ("missing", "dropping", "groups", "greets")
+    flat: dict[str, Any] = {key: raw[key] for key in plain} | {key: tuple(raw[key]) for key in listed}
     return Seen(
-        **{key: raw[key] for key in (*plain, "table", "forwarding", "forwarding_mine")},
-        **{key: tuple(raw[key]) for key in listed},
+        **flat,
         links=_links(raw["interfaces"]),
         routes=tuple(
             Route(route["dst"], route.get("dev", ""))

@@ -6,13 +6,14 @@ A command is a tuple of words. Each function answers with nothing when everythin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from roles.lib.render import render
 from roles.virtual_host.facts import Digest, Host, Link, Seen
 from roles.virtual_host.wanted import Cable, End, Wanted, WantedHost
 
 Command = tuple[str, ...]
+Planned = Callable[[Wanted, Seen], Iterator[Command]]
 
 LIVE = frozenset({"/etc/resolv.conf", "/root/.ssh/authorized_keys", "/etc/hosts"})
 """Files of seed/ that a running host takes over without a restart."""
@@ -89,7 +90,7 @@ def _peers(one: Link | None, other: Link) -> bool:
 
 
 def cables(wanted: Wanted, seen: Seen) -> Iterator[Command]:
-    """One veth pair for each cable, each end under its own name in its node's namespace; old cables are pulled first."""
+    """One veth pair for each cable, each end by its name in its node's namespace; old ones are pulled first."""
     ends = {end: cable for cable in wanted.cables for end in (cable.a, cable.b)}
     gone: set[End] = set()
     for node, links in seen.spaces.items():
@@ -144,7 +145,9 @@ def alive(host: Host) -> bool:
     return len(host.supervisors) == 1 and (not host.nspawns or (len(host.nspawns) == 1 and host.in_namespace))
 
 
-def to_stop(wanted: Wanted, seen: Seen, runs: Mapping[str, str], seeds: Mapping[str, Mapping[str, Digest]]) -> list[str]:
+def to_stop(
+    wanted: Wanted, seen: Seen, runs: Mapping[str, str], seeds: Mapping[str, Mapping[str, Digest]]
+) -> list[str]:
     """Hosts whose processes are not what they should be, and hosts that the lab has no more."""
     names = {host.node for host in wanted.hosts}
     return [

@@ -31,7 +31,7 @@ def _tools(seen: Seen) -> Iterator[str]:
 
 
 def _ranges(wanted: Wanted, seen: Seen) -> Iterator[str]:
-    """The links' range lives in the hosts' namespaces only, so two labs may share it; with this machine they may not."""
+    """Two labs may share the links' range, which lives in the hosts' namespaces only; a lab and its machine may not."""
     ours = wanted.instance.bridge
     taken = [(address, link.name) for link in seen.links.values() for address in link.addresses if link.name != ours]
     taken += [(route.range, route.device) for route in seen.routes if route.device != ours]

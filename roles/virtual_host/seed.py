@@ -98,5 +98,3 @@ def _stale(line: str, names: Mapping[str, str], right: list[str]) -> bool:
 def _known_name(endpoint: str) -> str:
     address, port = endpoint.rsplit(":", 1)
     return address if port == "22" else f"[{address}]:{port}"
-
-

@@ -89,7 +89,8 @@ def wanted(lab: str, spec: LabFile, instance: Instance) -> Wanted:
         management=spec.virtual.management,
         links_range=spec.links_range,
         hosts=tuple(
-            WantedHost(name, node.id, str(node.address), (node.ssh or spec.ssh).port) for name, node in spec.nodes.items()
+            WantedHost(name, node.id, str(node.address), (node.ssh or spec.ssh).port)
+            for name, node in spec.nodes.items()
         ),
         cables=tuple(Cable(*(End(node, name) for node, name in link.usb4.items())) for link in spec.links),
     )

@@ -13,12 +13,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parent))  # python -I leaves it out
-
-import probe  # noqa: E402
-import supervisor  # noqa: E402
+if TYPE_CHECKING:
+    from roles.virtual_host.machine import probe, supervisor
+else:  # a script: its own folder is where it looks first
+    import probe
+    import supervisor
 
 POLITE_SECONDS = supervisor.POLITE_SECONDS + 2
 FORCED_SECONDS = 10
@@ -64,12 +67,18 @@ class Reaper:
                 return 1
             send(left, signal.SIGKILL)
             time.sleep(0.1)
-        for group in self.groups():
-            supervisor.remove(group)
-            with contextlib.suppress(OSError):
-                group.parent.rmdir()  # the instance's, when this was its last host
+        wait(self.groups_gone, FORCED_SECONDS)
         self.forget_machines()
         return 0
+
+    def groups_gone(self) -> bool:
+        """A control group can be removed a moment after its last process has ended."""
+        for group in self.groups():
+            supervisor.remove(group)
+        for top in probe.control_groups(self.full):
+            with contextlib.suppress(OSError):
+                Path(top).rmdir()  # the instance's, when this was its last host
+        return not self.groups()
 
     def forget_machines(self) -> None:
         """nspawn leaves a folder in /run when it is killed."""
@@ -86,9 +95,9 @@ def send(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def wait(done: object, seconds: float) -> None:
+def wait(done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while callable(done) and not done() and time.monotonic() < deadline:
+    while not done() and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

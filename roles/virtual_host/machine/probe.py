@@ -38,6 +38,10 @@ def arguments(pid: str) -> list[str]:
         return []
 
 
+def starting(words: list[str], head: str) -> str:
+    return next((word for word in words if word.startswith(head)), "")
+
+
 def processes(state: Path, full: str) -> dict[str, dict[str, list[int]]]:
     """By host: its supervisors and its nspawns, told by an argument that nothing else has."""
     found: dict[str, dict[str, list[int]]] = {}
@@ -47,13 +51,7 @@ def processes(state: Path, full: str) -> dict[str, dict[str, list[int]]]:
         words = arguments(pid)
         if len(words) > 2 and words[-2].endswith("/supervisor.py") and words[-1].startswith(directories):
             node, kind = words[-1].removeprefix(directories), "supervisors"
-        elif (
-            words
-            and os.path.basename(words[0]) == "systemd-nspawn"
-            and (  # noqa: PTH119
-                space := next((word for word in words if word.startswith(namespaces)), "")
-            )
-        ):
+        elif words and Path(words[0]).name == "systemd-nspawn" and (space := starting(words, namespaces)):
             node, kind = space.removeprefix(namespaces), "nspawns"
         else:
             continue
@@ -171,7 +169,7 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
         "free": space,
         "resolver": resolver(),
         "interfaces": as_json("ip", "-j", "-d", "address"),
-        "routes": as_json("ip", "-j", "route", "show", "table", "all"),
+        "routes": as_json("ip", "-4", "-j", "route", "show", "table", "all"),
         "table": run("nft", "list", "table", "ip", full),
         "dropping": dropping_tables(),
         "forwarding": text(Path("/proc/sys/net/ipv4/ip_forward")).strip() == "1",

@@ -29,7 +29,9 @@ def need(lab: str, bridge: str) -> None:
 
 def release(lab: str) -> None:
     others = [
-        user for user in USERS.glob("*") if user.name != lab and Path("/sys/class/net", user.read_text() or "-").exists()
+        user
+        for user in USERS.glob("*")
+        if user.name != lab and Path("/sys/class/net", user.read_text() or "-").exists()
     ]
     if not others:
         if WAS_OFF.exists():

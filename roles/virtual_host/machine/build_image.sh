@@ -17,6 +17,7 @@ mkdir -m 0755 "$scratch"
 trap 'rm -rf --one-file-system "$scratch"' EXIT
 trap 'exit 1' INT TERM HUP
 
+# shellcheck disable=SC2016  # mmdebstrap's shell expands them
 # What must differ from host to host is made by nobody here; apt's timers would work beside the tests.
 if ! TMPDIR="$scratch" mmdebstrap --variant=minbase --include="$packages" \
 	--customize-hook='rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id' \

@@ -1,0 +1,58 @@
+"""The steps from whatever is there of an instance to nothing: by name, without a lab.yml, from any half-way point."""
+
+from __future__ import annotations
+
+import os
+
+from pyinfra.api import operation
+
+from roles.lib.remote import Commands, current
+from roles.lib.stop import Refused
+from roles.virtual_host.commands import hold, look_back, script, words
+from roles.virtual_host.names import Instance
+
+
+@operation()
+def processes(instance: Instance) -> Commands:
+    """Hosts are powered off; what does not end in time is killed."""
+    host = current()
+    if os.geteuid() != 0:
+        raise Refused("the virtual lab needs root: run it as root or with sudo")
+    seen = look_back(host, instance)
+    hold(instance)
+    if any(each.supervisors or each.nspawns for each in seen.hosts.values()) or seen.groups or seen.spaces:
+        yield script("reaper.py", instance.state, instance.full)
+    else:
+        host.noop("nothing runs")
+
+
+@operation()
+def network(instance: Instance) -> Commands:
+    """Namespaces take their ends of all cables along. The bridge goes last: it is what other labs see of this one."""
+    host = current()
+    seen = look_back(host, instance)
+    links = [name for name in seen.links if name.startswith(instance.interfaces) and name != instance.bridge]
+    for node in seen.spaces:
+        yield words("ip", "netns", "delete", instance.netns(node))
+    for name in links:  # most went with their namespaces
+        yield words("sh", "-c", 'test ! -e "/sys/class/net/$1" || ip link delete "$1"', "sh", name)
+    if seen.table:
+        yield words("nft", "delete", "table", "ip", instance.full)
+    if seen.forwarding_mine:
+        yield script("forwarding.py", "release", instance.full, instance.bridge)
+    if instance.bridge in seen.links:
+        yield words("ip", "link", "delete", instance.bridge)
+    if not (seen.spaces or links or seen.table or seen.forwarding_mine or instance.bridge in seen.links):
+        host.noop("no bridge, no namespace")
+
+
+@operation()
+def files(instance: Instance) -> Commands:
+    """The hosts' files and the base tree. The image, the login key and the API keys stay."""
+    host = current()
+    if look_back(host, instance).state:
+        yield words("rm", "-rf", "--one-file-system", instance.state)
+    else:
+        host.noop("no files")
+    if instance.lock.exists():
+        instance.lock.unlink()

@@ -1,0 +1,197 @@
+"""The steps from a bare machine to hosts that answer. Each looks, plans, and yields only what is missing."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pyinfra import logger, state
+from pyinfra.api import StringCommand, operation
+from pyinfra.operations import apt, dnf
+
+from inventory.spec.home import cache, known_hosts, virtual_key
+from roles.lib.remote import Commands, current
+from roles.lib.stop import Refused
+from roles.virtual_host import plan, refusals, seed, store
+from roles.virtual_host.commands import act, hold, look, script, words
+from roles.virtual_host.wanted import PACKAGES, Wanted
+
+TOOLS = {
+    "apt-get": ["systemd-container", "mmdebstrap", "nftables", "iproute2", "util-linux", "procps"],
+    "dnf": ["systemd-container", "mmdebstrap", "nftables", "iproute", "util-linux", "procps-ng", "debian-keyring"],
+}
+
+
+@operation()
+def allowed(lab: Wanted) -> Commands:
+    """Refuses what cannot work here, all reasons at once, before anything is changed."""
+    host = current()
+    seen = look(host, lab)
+    if reasons := refusals.refusals(lab, seen):
+        raise Refused("\n".join(reasons))
+    hold(lab.instance)
+    for warning in refusals.warnings(lab, seen):
+        logger.warning(f"{host.print_prefix}{warning}")
+    host.noop("nothing speaks against it")
+    yield from ()
+
+
+@operation()
+def tools(lab: Wanted) -> Commands:
+    """systemd-nspawn and the few others; the package lists are read only when something is missing."""
+    host = current()
+    seen = look(host, lab)
+    if not seen.missing:
+        host.noop("every tool is there")
+        return
+    if seen.package_tool == "apt-get":
+        yield from apt.update._inner()
+        yield from apt.packages._inner(packages=TOOLS["apt-get"], no_recommends=True)
+    else:
+        yield from dnf.packages._inner(packages=TOOLS["dnf"])
+
+
+@operation()
+def tools_present(lab: Wanted) -> Commands:
+    """The installation may have failed: say what that means here."""
+    host = current()
+    if state.is_executing and (missing := look(host, lab).missing):
+        raise Refused(f"{', '.join(missing)}: not on this machine, and cannot be installed (see above)")
+    host.noop("every tool is there")
+    yield from ()
+
+
+@operation()
+def image(lab: Wanted) -> Commands:
+    """The base system as a tarball in the cache."""
+    host = current()
+    if look(host, lab).image:
+        host.noop("the image is in the cache")
+        return
+    logger.info(f"{host.print_prefix}building the base system of {lab.suite} (about half a minute)")
+    yield script(
+        "build_image.sh", lab.image(cache("images")), lab.suite, ",".join(PACKAGES), *filter(None, [lab.mirror])
+    )
+
+
+@operation()
+def base(lab: Wanted) -> Commands:
+    """The tarball, unpacked once for all hosts; the digest beside it says that it is whole."""
+    host = current()
+    if look(host, lab).base == lab.image_digest:
+        host.noop("the base tree is unpacked")
+        return
+    yield script("unpack_base.sh", lab.image(cache("images")), lab.instance.state, lab.image_digest, lab.lab)
+
+
+@operation()
+def keys(lab: Wanted) -> Commands:
+    """The lab's login key, each host's own key, and the hosts' keys in the lab's known_hosts."""
+    host = current()
+    login, missing = virtual_key(lab.lab), store.hosts_without_key(lab)
+    login_there = store.read_key(login) is not None
+    if not login_there:
+        yield act(partial(store.make_key, login))
+    for each in missing:
+        yield act(partial(store.make_key, store.host_key(lab, each)))
+    if missing or not store.is_pinned(lab, known_hosts(lab.lab)):
+        yield act(partial(store.pin, lab, known_hosts(lab.lab)))
+    elif login_there:
+        host.noop("keys are in place")
+
+
+@operation()
+def stale_hosts(lab: Wanted) -> Commands:
+    """Hosts that the lab has no more go; hosts that run as something else than they should are stopped."""
+    host = current()
+    seen = look(host, lab)
+    runs, seeds = store.runs(lab, seen), {node: seed.digests(files) for node, files in store.seeds(lab, seen).items()}
+    stop, gone = plan.to_stop(lab, seen, runs, seeds), plan.leftovers(lab, seen)
+    if not stop and not gone:
+        host.noop("no host is in the way")
+        return
+    yield script("reaper.py", lab.instance.state, lab.instance.full, *sorted({*stop, *gone}))
+    for node in gone:
+        if node in seen.spaces:
+            yield words("ip", "netns", "delete", lab.instance.netns(node))
+        yield words("rm", "-rf", "--one-file-system", lab.instance.host_dir(node))
+
+
+@operation()
+def bridge(lab: Wanted) -> Commands:
+    """The bridge with the first address of the range, and NAT from there."""
+    host = current()
+    seen = look(host, lab)
+    commands = [*plan.bridge(lab, seen), *plan.nat(lab, seen)]
+    for command in commands:
+        yield words(*command)
+    if not (seen.forwarding and seen.forwarding_mine):
+        yield script("forwarding.py", "need", lab.instance.full, lab.instance.bridge)
+    elif not commands:
+        host.noop(f"{lab.instance.bridge} is up")
+
+
+@operation()
+def namespaces(lab: Wanted) -> Commands:
+    """A named network namespace for each host: it outlives the host's reboots."""
+    yield from _network(lab, plan.namespaces, "every host has its namespace")
+
+
+@operation()
+def cables(lab: Wanted) -> Commands:
+    """A veth pair for each link of lab.yml."""
+    yield from _network(lab, plan.cables, "every cable is plugged in")
+
+
+def _network(lab: Wanted, planned: plan.Planned, otherwise: str) -> Commands:
+    host = current()
+    commands = list(planned(lab, look(host, lab)))
+    for command in commands:
+        yield words(*command)
+    if not commands:
+        host.noop(otherwise)
+
+
+@operation()
+def hosts(lab: Wanted) -> Commands:
+    """Every host's files are current and its supervisor runs."""
+    host = current()
+    seen = look(host, lab)
+    runs, changed = store.runs(lab, seen), False
+    for each, files in zip(lab.hosts, store.seeds(lab, seen).values(), strict=True):
+        found = seen.hosts.get(each.node)
+        stale = found is None or dict(found.seed) != seed.digests(files) or found.run != runs[each.node]
+        if stale:
+            yield act(partial(store.write_host, lab, each.node, files, runs[each.node]))
+        if found is None or not found.supervisors:
+            yield start(lab, each.node, systemd=seen.systemd)
+        elif stale:
+            yield words("kill", "-HUP", str(found.supervisors[0]))
+        changed = changed or stale or found is None or not found.supervisors
+    if not changed:
+        host.noop(f"{len(lab.hosts)} hosts run")
+
+
+def start(lab: Wanted, node: str, *, systemd: bool) -> StringCommand:
+    """The supervisor, in a mount namespace of its own, and a child of nobody that may end before it."""
+    log = lab.instance.log(node)
+    supervisor = words("unshare", "--mount", "--propagation", "slave")
+    own = script("supervisor.py", lab.instance.host_dir(node))
+    if systemd:
+        unit = words(
+            *("systemd-run", "--quiet", "--collect", f"--unit={lab.instance.unit(node)}"),
+            *("--property=Delegate=yes", "--property=KillMode=mixed", "--property=TimeoutStopSec=20"),
+            *(f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}"),
+        )
+        return StringCommand(unit, supervisor, own)
+    return StringCommand("setsid --fork", supervisor, own, "</dev/null", ">>", words(log), "2>&1")
+
+
+@operation()
+def answering(lab: Wanted) -> Commands:
+    """Waits until every host's systemd is up and its SSH server answers."""
+    host = current()
+    if plan.ready(lab, look(host, lab, greet=True)):
+        host.noop("every host answers")
+        return
+    nodes = [f"{each.node}={each.endpoint}" for each in lab.hosts]
+    yield script("wait.py", lab.instance.state, lab.instance.full, *nodes)

@@ -1,0 +1,151 @@
+"""A lab of its own for the tests: other names and ranges than the shipped one, the same caches."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PYINFRA = [str(Path(sys.executable).with_name("pyinfra"))]
+RUN_SECONDS = 1500
+
+
+def free_network(prefix: int, taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """A range below 10.96.0.0/12 that no route of this machine touches."""
+    routes = json.loads(subprocess.run(["ip", "-j", "-4", "route"], capture_output=True, check=True).stdout or "[]")
+    used = [ipaddress.ip_network(route["dst"], strict=False) for route in routes if route["dst"] != "default"] + taken
+    for candidate in ipaddress.ip_network("10.96.0.0/12").subnets(new_prefix=prefix):
+        if not any(candidate.overlaps(network) for network in used):
+            return candidate  # type: ignore[return-value]
+    raise RuntimeError("no free range below 10.96.0.0/12")
+
+
+@dataclass
+class Run:
+    """How a pyinfra run ended. commands: remote commands by host, as the connector counted them."""
+
+    status: int
+    out: str
+    err: str
+    commands: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """results.totals of --json."""
+        totals: dict[str, Any] = json.loads(self.out)["results"]["totals"]
+        return totals
+
+    def ok(self) -> Run:
+        assert self.status == 0, f"exit {self.status}\n{self.out[-2000:]}\n{self.err[-6000:]}"
+        return self
+
+
+@dataclass
+class Lab:
+    """An inventory pair in a folder, and the means to run verbs on it and to look at its hosts."""
+
+    folder: Path
+    instance: str
+    addresses: dict[str, str]
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "test.py"
+
+    @property
+    def yml(self) -> Path:
+        return self.folder / "test.yml"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "HALOFLEET_LAB": self.instance, "PYINFRA_PROGRESS": "off", **more}
+
+    def pyinfra(self, *arguments: str, trace: Path | None = None, **environment: str) -> Run:
+        if trace is not None:
+            trace.unlink(missing_ok=True)
+            environment["HALOFLEET_TRACE"] = str(trace)
+        done = subprocess.run(
+            [*PYINFRA, *arguments],
+            cwd=ROOT,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr, Counter(line["host"] for line in begun(trace)))
+
+    def up(self) -> Run:
+        return self.pyinfra("-y", "@local", "deploys/virtual_lab.py", "--data", f"lab={self.yml}")
+
+    def down(self) -> Run:
+        return self.pyinfra("-y", "@local", "deploys/virtual_lab_down.py")
+
+    def cluster(self, *flags: str, trace: Path | None = None, **environment: str) -> Run:
+        return self.pyinfra("-y", *flags, str(self.inventory), "deploys/cluster.py", trace=trace, **environment)
+
+    def home(self) -> Path:
+        return Path(os.environ.get("HALOFLEET_HOME") or Path.home() / ".local/share/halofleet")
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """The same, left running."""
+        return subprocess.Popen(
+            [*PYINFRA, *arguments],
+            cwd=ROOT,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def ssh(self, host: str, script: str) -> str:
+        """OpenSSH's own client, not ours: what it sees does not depend on what is tested."""
+        labs = self.home() / "labs/test"
+        command = ["ssh", "-i", str(labs / "id_ed25519"), "-o", f"UserKnownHostsFile={labs / 'known_hosts'}"]
+        command += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", f"root@{self.addresses[host]}", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"{host}: {script}: {done.stderr}"
+        return done.stdout
+
+    def fingerprint(self) -> dict[str, str]:
+        """Per host, a digest of /etc, /opt and the units with their InvocationIDs."""
+        script = (
+            "{ find /etc /opt -xdev \\( -type f -o -type l -o -type d \\) ! -name .updated "
+            "-printf '%p %y %m %u %g %l %T@\\n' | sort; find /etc /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum; "
+            "systemctl list-unit-files --no-legend --no-pager 'halofleet-*' ssh.service systemd-networkd.service; "
+            "systemctl show -p Id -p InvocationID 'halofleet-*' ssh.service systemd-networkd.service; } | sha256sum"
+        )
+        return {host: self.ssh(host, script) for host in self.addresses}
+
+
+def begun(trace: Path | None) -> list[dict[str, Any]]:
+    """The remote commands of a trace."""
+    lines = trace.read_text().splitlines() if trace is not None and trace.exists() else []
+    return [line for line in map(json.loads, lines) if "command" in line]
+
+
+def under_way(trace: Path) -> bool:
+    """Whether the run that wrote this trace was stopped in the middle of a remote command."""
+    lines = trace.read_text().splitlines() if trace.exists() else []
+    return 2 * len(begun(trace)) > len(lines)
+
+
+def make_lab(folder: Path, instance: str) -> Lab:
+    """The shipped pair, under the name `test`, with ranges that are free on this machine."""
+    management = free_network(24, [])
+    links = free_network(16, [management])
+    text = (ROOT / "inventory/lab.yml").read_text()
+    text = text.replace("10.43.0.", f"{management.network_address}".rsplit(".", 1)[0] + ".")
+    text = text.replace("10.44.0.0/16", str(links))
+    (folder / "test.yml").write_text(text)
+    (folder / "test.py").write_text((ROOT / "inventory/lab.py").read_text())
+    base = management.network_address
+    return Lab(folder, instance, {f"halo{i}": str(base + 10 + i) for i in (1, 2, 3)})

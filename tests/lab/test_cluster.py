@@ -1,0 +1,171 @@
+"""The main job on three booted hosts with a real llama.cpp. The tests run in this order, on one lab."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.lab.harness import Lab, under_way
+
+BUDGET = 20
+"""Remote commands per host of a whole cluster.py that has nothing to do."""
+
+KILLS = 20
+RPC_PORT = 50052
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(lab: Lab) -> None:
+    before = lab.fingerprint()
+    run = lab.pyinfra("--dry", "--diff", str(lab.inventory), "deploys/cluster.py").ok()
+    assert lab.fingerprint() == before
+    for words in ("link files", "rules and unit", "release installed", "serving chat"):
+        assert words in run.out + run.err
+    assert "+Address=" in run.err + run.out  # --diff shows a file that is not there yet
+
+
+def test_the_first_run_ends_ready(lab: Lab) -> None:
+    run = lab.cluster().ok()
+    assert run.out.splitlines()[-1] == f"ready: http://{lab.addresses['halo1']}:8080/v1"
+
+
+def test_the_second_run_changes_nothing_within_its_budget(lab: Lab, tmp_path: Path) -> None:
+    before = lab.fingerprint()
+    run = lab.cluster("--json", trace=tmp_path / "trace").ok()
+    assert (run.totals["success"], run.totals["error"]) == (0, 0)
+    assert lab.fingerprint() == before
+    print("remote commands:", dict(run.commands))
+    assert set(run.commands) == set(lab.addresses)
+    assert max(run.commands.values()) <= BUDGET, (tmp_path / "trace").read_text()
+
+
+def test_rpc_is_open_to_the_controller_alone(lab: Lab) -> None:
+    for host in lab.addresses:
+        listeners = lab.ssh(host, "ss -ltnH | awk '{print $4}'").split()
+        rpc = [address for address in listeners if address.endswith(f":{RPC_PORT}")]
+        assert len(rpc) == (0 if host == "halo1" else 1)
+        assert not any(address.startswith(("0.0.0.0", "*", "[::]")) for address in rpc)
+    for host in ("halo2", "halo3"):
+        with (
+            pytest.raises(OSError, match="refused|timed out"),
+            socket.create_connection((lab.addresses[host], RPC_PORT), 3),
+        ):
+            pass
+    # The two workers are cabled to each other too, and may not reach one another's port.
+    worker = lab.ssh("halo3", f"ss -ltnH | awk '{{print $4}}' | grep :{RPC_PORT}").strip()
+    blocked = f"timeout 3 bash -c '</dev/tcp/{worker.replace(':', '/')}' 2>/dev/null && echo open || echo closed"
+    assert lab.ssh("halo2", blocked).strip() == "closed"
+
+
+def test_the_api_wants_its_key(lab: Lab) -> None:
+    url = f"http://{lab.addresses['halo1']}:8080/v1/chat/completions"
+    body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+    key_file = lab.home() / "labs/test/chat.key"
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    headers = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
+    answer = requests.post(url, json=body, headers=headers, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json()["usage"]["completion_tokens"] >= 1
+    assert requests.post(url, json=body, timeout=60).status_code == 401
+
+
+def test_a_second_control_machine_gets_the_same_key(lab: Lab, tmp_path: Path) -> None:
+    first = lab.home() / "labs/test"
+    (tmp_path / "labs/test").mkdir(parents=True)
+    shutil.copy(first / "id_ed25519", tmp_path / "labs/test/id_ed25519")
+    (tmp_path / "cache").symlink_to(lab.home() / "cache")
+    run = lab.cluster("--json", HALOFLEET_HOME=str(tmp_path)).ok()
+    assert run.totals["success"] == 0
+    assert (tmp_path / "labs/test/chat.key").read_text() == (first / "chat.key").read_text()
+
+
+def test_the_key_is_never_shown(lab: Lab) -> None:
+    lab.ssh("halo1", "rm /etc/halofleet/chat.key")
+    key = (lab.home() / "labs/test/chat.key").read_text().strip()
+    run = lab.cluster("-vvv", "--diff", "--debug").ok()
+    assert key not in run.out + run.err
+    assert lab.ssh("halo1", "cat /etc/halofleet/chat.key").strip() == key
+
+
+def test_a_changed_host_key_is_refused(lab: Lab) -> None:
+    known_hosts = lab.home() / "labs/test/known_hosts"
+    before = known_hosts.read_text()
+    address = lab.addresses["halo2"]
+    key = next(line for line in before.splitlines() if not line.startswith(address))
+    foreign = f"{address} {key.split(' ', 1)[1]}"
+    lines = [foreign if line.startswith(address) else line for line in before.splitlines()]
+    known_hosts.write_text("\n".join(lines) + "\n")
+    try:
+        run = lab.cluster()
+    finally:
+        known_hosts.write_text(before)
+    assert run.status == 2
+    assert "halo2" in run.err
+    assert "ssh-keygen -f" in run.err
+
+
+def test_a_lost_worker_is_noticed_and_healed(lab: Lab) -> None:
+    lab.ssh("halo2", "systemctl kill -s KILL halofleet-rpc-server")
+    lab.cluster().ok()
+    assert lab.cluster("--json").ok().totals["success"] == 0
+
+
+def test_two_runs_at_once(lab: Lab) -> None:
+    first = lab.start("-y", str(lab.inventory), "deploys/cluster.py")
+    try:
+        deadline = time.monotonic() + 60
+        while "pid" not in lab.ssh("halo3", "cat /run/halofleet-test.lock 2>/dev/null || true"):
+            assert time.monotonic() < deadline
+        # The holder's session must be alive when the second one looks.
+        first.send_signal(signal.SIGSTOP)
+        second = lab.cluster()
+    finally:
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=300)
+    assert second.status == 2
+    assert f"pid {first.pid}" in second.err
+
+
+WIPES = (
+    "systemctl stop 'halofleet-*'; rm -rf /etc/systemd/system/halofleet-* /etc/halofleet; systemctl daemon-reload",
+    "systemctl stop 'halofleet-*'; rm -rf /opt/halofleet /var/lib/halofleet/models",
+    "rm -f /etc/systemd/network/30-halofleet-*; networkctl reload; ip address flush dev thunderbolt0",
+    "systemctl stop 'halofleet-*'; userdel halofleet; rm -rf /var/lib/halofleet",
+    "DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq nftables >/dev/null 2>&1",
+)
+
+
+def test_killed_anywhere_it_heals(lab: Lab, tmp_path: Path) -> None:
+    """SIGKILL at seeded moments of a run that has work; then a run that converges and one that changes nothing."""
+    dice = random.Random(20261120)  # noqa: S311
+    trace = tmp_path / "trace"
+    inside = 0
+    for number in range(KILLS):
+        for host in lab.addresses:
+            for wipe in dice.sample(WIPES, 2):
+                lab.ssh(host, f"{wipe}; true")
+        victim = lab.start("-y", str(lab.inventory), "deploys/cluster.py", HALOFLEET_TRACE=str(trace))
+        time.sleep(dice.uniform(1.5, 12))
+        victim.kill()
+        victim.communicate(timeout=60)
+        inside += under_way(trace)
+        lab.cluster().ok()
+        again = lab.cluster("--json").ok()
+        assert again.totals["success"] == 0, f"kill {number}: {again.out}"
+    assert inside >= 4
+
+
+def test_down_and_up_again_from_the_caches(lab: Lab) -> None:
+    lab.down().ok()
+    lab.up().ok()
+    start = time.monotonic()
+    run = lab.cluster().ok()
+    assert "ready: " in run.out
+    assert "compiling" not in run.err, "a build, although the artifact was in the cache"
+    print(f"from the caches: {time.monotonic() - start:.0f} s")
