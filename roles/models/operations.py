@@ -58,7 +58,7 @@ def present(models: tuple[Model, ...]) -> Commands:
         if isinstance(model.spec, FileModel) and model.spec.on == "node":
             if model.path not in there:
                 raise Failed(f"{host.name}: models.{model.name}: no file {model.path} on this node; put it there")
-        elif model.path not in there or there[model.path] not in ("present", _recorded(model)):
+        elif not _is_current(model, there.get(model.path, "")):
             yield _send(model)
     host.noop(f"{len(models)} models")
 
@@ -73,11 +73,14 @@ def _send(model: Model) -> PyinfraCommand:
     return call(work)
 
 
-def _recorded(model: Model) -> str | None:
-    """The sum that the node's record must carry; None where the file's name says it all (a random model)."""
+def _is_current(model: Model, recorded: str) -> bool:
+    """Whether the node's record (empty: it has none) is that of the file we would send.
+
+    A random model's file name says what is in it, so any complete file of that name is the right one.
+    """
     if isinstance(model.spec, FileModel):
-        return source.sha256_cached(model.spec.file)
-    return None
+        return recorded == source.sha256_cached(local_file(model))
+    return recorded not in ("", "present")
 
 
 def local_file(model: Model) -> Path:
