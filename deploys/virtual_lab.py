@@ -18,7 +18,7 @@ checkout = Path(__file__).resolve().parents[1]
 path = Path(host.data.get("lab") or checkout / "inventory" / "lab.yml")
 try:
     lab = load(path)
-    instance = Instance(instance_name(os.environ, checkout), home(), checkout)
+    instance = Instance(instance_name(os.environ, checkout), home().resolve(), checkout)
 except (LabError, ValueError) as error:
     raise Refused(str(error)) from None
 if lab.spec.virtual is None:

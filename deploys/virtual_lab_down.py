@@ -12,7 +12,7 @@ from roles.virtual_host.names import Instance, instance_name
 
 checkout = Path(__file__).resolve().parents[1]
 try:
-    instance = Instance(instance_name(os.environ, checkout), home(), checkout)
+    instance = Instance(instance_name(os.environ, checkout), home().resolve(), checkout)
 except ValueError as error:
     raise Refused(str(error)) from None
 

@@ -34,8 +34,8 @@ def load(path: Path) -> lab.Lab:
         # JSON because its strict mode is YAML's: text may become an address, but never a number.
         spec = LabFile.model_validate_json(json.dumps(tree.data), strict=True)
     except ValidationError as refused:
-        problems += islice(messages.explain(refused, tree), MOST)
-    problems += islice(rules.check(draft.read(path.stem, tree)), MOST)
+        problems += islice(messages.explain(refused, tree), MOST + 1)
+    problems += islice(rules.check(draft.read(path.stem, tree)), MOST + 1)
     errors = [*_name(path, shown), *_located(shown, tree, problems), *_twice(shown, tree)]
     if errors:
         raise LabError(_first(shown, errors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import FactBase, StringCommand, operation
 
 from roles.firewall.plan import LOADED, RULES, UNIT
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 
 
 class FirewallLoaded(FactBase[bool]):
@@ -30,7 +30,7 @@ class FirewallLoaded(FactBase[bool]):
 def rules_loaded() -> Commands:
     """Loads the table in one transaction (`nft -f`): at no instant is a port open that should not be."""
     host = current()
-    if host.get_fact(FirewallLoaded):
+    if look(host, FirewallLoaded):
         host.noop("the rules are loaded")
         return
     # Checked first: a rule set that nft refuses must not cost the one that is loaded.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyinfra.api import FactBase, StringCommand, operation
 
 from roles.lib.jobs import job
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
 
 Table = Mapping[str, tuple[str, ...]]
@@ -67,7 +67,7 @@ class InstalledPackages(FactBase[Installed]):
 def packages(table: Table) -> Commands:
     """Installs what is missing. Raises Failed where the host has no known package tool, or a package did not arrive."""
     host = current()
-    installed = host.get_fact(InstalledPackages, apt=table["apt"], dnf=table["dnf"])
+    installed = look(host, InstalledPackages, apt=table["apt"], dnf=table["dnf"])
     if installed.tool not in SCRIPTS:
         raise Failed(f"{host.name}: has neither apt-get nor dnf; halofleet knows Debian, Ubuntu and Fedora")
     missing = [name for name in table[installed.tool] if name not in installed.names]

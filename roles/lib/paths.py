@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from pyinfra.api import FactBase, Host, QuoteString, StringCommand, operation
 
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
@@ -115,7 +115,7 @@ def paths(wanted: tuple[Wanted, ...], patterns: tuple[str, ...] = ()) -> Command
     inventory leaves no file behind.
     """
     host = current()
-    seen = host.get_fact(PathStates, paths=tuple(item.path for item in wanted), patterns=patterns)
+    seen = look(host, PathStates, paths=tuple(item.path for item in wanted), patterns=patterns)
     known = {item.path for item in wanted}
     strays = [Absent(path) for path, state in seen.items() if path not in known and state.kind != "absent"]
     changes = [item for item in (*wanted, *strays) if differs(item, seen[item.path])]
@@ -166,7 +166,7 @@ def _relabel(path: str) -> StringCommand:
 def _show(host: Host, item: Wanted, seen: Seen) -> None:
     match item:
         case File(secret=False):
-            before = host.get_fact(FileText, path=item.path) if seen.kind == "file" else ""
+            before = look(host, FileText, path=item.path) if seen.kind == "file" else ""
             for line in difflib.unified_diff(
                 before.splitlines(), item.content.splitlines(), f"{item.path} (now)", item.path, lineterm=""
             ):

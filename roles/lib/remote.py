@@ -6,15 +6,19 @@ For what a yielded command cannot do: show its output live, keep a secret out of
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
-from pyinfra.api import FunctionCommand, Host, State, StringCommand
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api import FactBase, FunctionCommand, Host, State, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import host as context_host
 
-from roles.lib.stop import Failed
+from roles.lib.stop import Failed, Stop
+
+T = TypeVar("T")
 
 Commands = Generator[PyinfraCommand, None, None]
 """What an operation is: it yields the commands that lead to what it promises, none where that is so already."""
@@ -48,11 +52,24 @@ def read(host: Host, command: StringCommand, *, stdin: str | None = None) -> str
     return output.stdout
 
 
+def look(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
+    """host.get_fact, but a fact that could not be read raises Failed; pyinfra would go on with its default."""
+    found = host.get_fact(fact, **arguments)
+    if host in host.state.failed_hosts:
+        raise Failed(f"{host.name}: {fact.__name__} could not be read; see above. The next run goes on from here")
+    return found
+
+
 def call(function: Callable[[Host], bool | None]) -> FunctionCommand:
-    """A command for an operation to yield that runs our own code; False makes the operation fail on this host."""
+    """A command for an operation to yield that runs our own code; False or a Stop makes it fail on this host."""
 
     def act(state: State, host: Host) -> bool:  # noqa: ARG001  # pyinfra looks for these two names
-        return function(host) is not False
+        try:
+            return function(host) is not False
+        except (Stop, OSError, EOFError, SSHException) as error:
+            for line in (str(error) or type(error).__name__).splitlines():
+                host.log_styled(line, fg="red", log_func=logger.error)
+            return False
 
     act.__name__ = getattr(function, "__name__", "call")
     return FunctionCommand(act, (), {})

@@ -6,7 +6,7 @@ import shlex
 
 from pyinfra.api import FactBase, StringCommand, operation
 
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 
 FOLDER = "/etc/systemd/system"
 
@@ -29,7 +29,7 @@ class OurUnits(FactBase[tuple[str, ...]]):
 def retired(pattern: str, keep: tuple[str, ...]) -> Commands:
     """Stops, disables and removes every unit that matches the pattern and is not to be kept."""
     host = current()
-    stray = [name for name in host.get_fact(OurUnits, pattern=pattern) if name not in keep]
+    stray = [name for name in look(host, OurUnits, pattern=pattern) if name not in keep]
     if not stray:
         host.noop(f"no {pattern} but those of the inventory")
     for name in stray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 
 PROPERTIES = (
     "Id",
@@ -112,7 +112,7 @@ def runs(service: Service, state: UnitState) -> bool:
 def services(wanted: tuple[Service, ...]) -> Commands:
     """Enabled, started, and restarted where the running process is not of the wanted revision."""
     host = current()
-    states = host.get_fact(UnitStates, units=tuple(service.name for service in wanted))
+    states = look(host, UnitStates, units=tuple(service.name for service in wanted))
     commands = list(changes(wanted, states))
     if not commands:
         host.noop(f"{', '.join(service.name for service in wanted)}: running as it should")

@@ -12,7 +12,7 @@ from roles.lib.jobs import job
 from roles.lib.layout import BUILDS, CURRENT
 from roles.lib.packages import packages
 from roles.lib.paths import File, write
-from roles.lib.remote import Commands, call, current, later
+from roles.lib.remote import Commands, call, current, later, look
 from roles.lib.render import render
 from roles.lib.stop import Failed
 from roles.lib.transfer import receive, send
@@ -60,7 +60,7 @@ def built(release: Release) -> Commands:
     if artifact.is_cached(release):
         host.noop(f"{release.id} is in the cache")
         return
-    if not host.get_fact(BuildStarted, release=release.id):
+    if not look(host, BuildStarted, release=release.id):
         yield from packages._inner(BUILD_PACKAGES)
         yield call(lambda host: _send_source(host, release))
         note = json.dumps(_manifest(release), indent=2, sort_keys=True) + "\n"
@@ -112,7 +112,7 @@ def installed(release: Release) -> Commands:
         host.log(f"llama.cpp {release.id} will be installed when {release.builder} has built it")
         yield later()
         return
-    state = host.get_fact(InstalledRelease, release=release.id)
+    state = look(host, InstalledRelease, release=release.id)
     target = f"releases/{release.id}"
     if state.sums == artifact.sums(release) and state.current == target:
         host.noop(f"{release.id} is installed")

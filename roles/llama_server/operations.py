@@ -7,7 +7,7 @@ import shlex
 from pyinfra.api import StringCommand, operation
 
 from roles.lib.paths import paths
-from roles.lib.remote import Commands, call, current, later
+from roles.lib.remote import Commands, call, current, later, look
 from roles.lib.units import services
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
@@ -19,10 +19,10 @@ from roles.llama_server.plan import LlamaServer, unit
 def api_key(server: LlamaServer) -> Commands:
     """The node has a key, and this machine has the same."""
     host = current()
-    digest = host.get_fact(KeyDigest, path=server.key_path)
+    digest = look(host, KeyDigest, path=server.key_path)
     if not digest:
         yield call(lambda host: keys.create(host, server))
-        digest = host.get_fact(KeyDigest, path=server.key_path)
+        digest = look(host, KeyDigest, path=server.key_path)
     if digest != keys.local_digest(server) and host.state.is_executing:
         host.log(f"the API key of {server.serve} is taken over from this node")
         keys.adopt(host, server)
@@ -44,7 +44,7 @@ def serving(server: LlamaServer) -> Commands:
         restarted = True
         yield command
     if server.workers and not restarted:
-        attached = host.get_fact(AttachedWorkers, unit=server.unit)
+        attached = look(host, AttachedWorkers, unit=server.unit)
         lost = set(server.workers) - attached
         if lost:
             host.log(f"{server.unit} has lost {', '.join(sorted(lost))}: restarting it")

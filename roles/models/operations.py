@@ -14,7 +14,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from inventory.spec import home
 from inventory.spec.models import FileModel
-from roles.lib.remote import Commands, call, current
+from roles.lib.remote import Commands, call, current, look
 from roles.lib.stop import Failed
 from roles.lib.transfer import send
 from roles.llama_cpp import source
@@ -53,7 +53,7 @@ def present(models: tuple[Model, ...]) -> Commands:
     if not models:
         host.noop("this node is no controller: its layers come over the link")
         return
-    there = host.get_fact(ModelFiles, paths=tuple(model.path for model in models))
+    there = look(host, ModelFiles, paths=tuple(model.path for model in models))
     for model in models:
         if isinstance(model.spec, FileModel) and model.spec.on == "node":
             if model.path not in there:

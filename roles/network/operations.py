@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 from roles.network.facts import LinkStates
 from roles.network.plan import Network
 
@@ -19,7 +19,7 @@ WAIT = (
 def links_up(network: Network) -> Commands:
     """Every link has the address of the plan and no other; only the links that differ are touched."""
     host = current()
-    now = host.get_fact(LinkStates)
+    now = look(host, LinkStates)
     stale = [end for end in network.ends if now.addresses.get(end.interface) != (str(end.address),)]
     if now.networkd and not stale:
         host.noop(f"{len(network.ends)} links have their addresses")

@@ -10,7 +10,7 @@ from datetime import datetime
 from pyinfra.api import operation
 
 from roles.lib.board import board
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Refused
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, judge
@@ -29,7 +29,7 @@ def collected(expected: Expected) -> Commands:
     """The node's snapshot is judged; when the run is for real, the lab's lock is taken on it in the same command."""
     host = current()
     lock = holder() if host.state.is_executing else ""
-    seen = host.get_fact(Snapshots, lab=expected.lab, lock=lock)
+    seen = look(host, Snapshots, lab=expected.lab, lock=lock)
     board(host.state, TOPIC)[host.name] = judge(expected, seen)
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()

@@ -8,7 +8,7 @@ from pyinfra.api import Host, operation
 
 from roles.lib.board import board
 from roles.lib.finding import Finding
-from roles.lib.remote import Commands, current
+from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
 from roles.llama_cpp import artifact
 from roles.llama_server.plan import LlamaServer
@@ -32,7 +32,7 @@ def looked_at(check: Check) -> Commands:
         units = tuple(server.unit for server in check.servers) + ((RPC_UNIT,) if check.rpc else ())
         deadline = time.monotonic() + LISTEN_SECONDS
         while True:
-            findings = judge(check, host.get_fact(Sights, units=units))
+            findings = judge(check, look(host, Sights, units=units))
             if not findings or time.monotonic() > deadline:
                 break
             time.sleep(1)
@@ -84,7 +84,7 @@ def answers(server: LlamaServer) -> Commands:
     host = current()
     if host.state.is_executing:
         _wait_until_ready(host, server)
-        holding = host.get_fact(WorkerBuffers, unit=server.unit)
+        holding = look(host, WorkerBuffers, unit=server.unit)
         lacking = set(server.workers) - holding
         if lacking:
             raise Failed(
@@ -111,7 +111,7 @@ def _wait_until_ready(host: Host, server: LlamaServer) -> None:
         if now - told >= 10:
             told = now
             host.log(f"{server.serve}: {'loading the model' if status else 'starting'} ({now - start:.0f} s)")
-            restarts, journal = host.get_fact(UnitTrouble, unit=server.unit)
+            restarts, journal = look(host, UnitTrouble, unit=server.unit)
             restarts_before = restarts if restarts_before is None else restarts_before
             if restarts - restarts_before >= CRASHES or now - start > READY_SECONDS:
                 raise Failed(f"{host.name}: {server.unit} does not get ready; its journal ends:\n{journal}")

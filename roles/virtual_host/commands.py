@@ -31,6 +31,11 @@ def script(name: str, *arguments: str | Path) -> StringCommand:
     return words(*interpreter, MACHINE / name, *arguments)
 
 
+def work(instance: Instance, name: str, *arguments: str | Path) -> StringCommand:
+    """A script that takes its time: marked, because it may outlive a killed pyinfra, and `down` must find it."""
+    return StringCommand(words("env", f"HALOFLEET_WORK={instance.full}"), script(name, *arguments))
+
+
 def act(function: Callable[[], None]) -> FunctionCommand:
     """Our own code as a command. What the system refuses it (a full disk) is one line, not a traceback."""
 

@@ -20,7 +20,8 @@ def processes(instance: Instance) -> Commands:
         raise Refused("the virtual lab needs root: run it as root or with sudo")
     seen = look_back(host, instance)
     hold(instance)
-    if any(each.supervisors or each.nspawns for each in seen.hosts.values()) or seen.groups or seen.spaces:
+    hosts = any(each.supervisors or each.nspawns for each in seen.hosts.values())
+    if hosts or seen.groups or seen.workers or seen.spaces:
         yield script("reaper.py", instance.state, instance.full)
     else:
         host.noop("nothing runs")
@@ -28,21 +29,24 @@ def processes(instance: Instance) -> Commands:
 
 @operation()
 def network(instance: Instance) -> Commands:
-    """Namespaces take their ends of all cables along. The bridge goes last: it is what other labs see of this one."""
+    """Namespaces take their cables along. The bridge goes last: it is what other labs see of this one."""
     host = current()
     seen = look_back(host, instance)
     links = [name for name in seen.links if name.startswith(instance.interfaces) and name != instance.bridge]
+    for name in links:  # before their namespaces, which take the rest along, but a moment later
+        yield words("ip", "link", "delete", name)
     for node in seen.spaces:
         yield words("ip", "netns", "delete", instance.netns(node))
-    for name in links:  # most went with their namespaces
-        yield words("sh", "-c", 'test ! -e "/sys/class/net/$1" || ip link delete "$1"', "sh", name)
     if seen.table:
         yield words("nft", "delete", "table", "ip", instance.full)
     if seen.forwarding_mine:
         yield script("forwarding.py", "release", instance.full, instance.bridge)
     if instance.bridge in seen.links:
         yield words("ip", "link", "delete", instance.bridge)
-    if not (seen.spaces or links or seen.table or seen.forwarding_mine or instance.bridge in seen.links):
+    if seen.netns_mounted and seen.state:
+        # ip made this mount for the first namespace on the machine. It goes with the last one.
+        yield words("sh", "-c", 'test -n "$(ls -A /run/netns)" || { umount /run/netns && rmdir /run/netns; }')
+    elif not (seen.spaces or links or seen.table or seen.forwarding_mine or instance.bridge in seen.links):
         host.noop("no bridge, no namespace")
 
 

@@ -38,6 +38,14 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Disk:
+    path: str
+    device: int
+    free: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
 class Host:
     """A virtual host: what runs of it, and what its folder holds."""
 
@@ -67,8 +75,9 @@ class Seen:
     """The digest of the unpacked base tree."""
     lab: str
     """The lab that this instance runs."""
-    free_at: str
-    free: int
+    state_disk: Disk
+    image_disk: Disk
+    netns_mounted: bool
     resolver: str
     links: Mapping[str, Link]
     routes: tuple[Route, ...]
@@ -81,6 +90,8 @@ class Seen:
     hosts: Mapping[str, Host]
     groups: tuple[str, ...]
     greets: tuple[str, ...]
+    workers: tuple[int, ...]
+    """Processes that an earlier run started and left."""
 
 
 class LabState(FactBase[Seen]):
@@ -102,13 +113,15 @@ class LabState(FactBase[Seen]):
 
 def seen(raw: dict[str, Any]) -> Seen:
     plain = [
-        *("root", "package_tool", "systemd", "state", "image", "base", "lab", "free_at", "free"),
+        *("root", "package_tool", "systemd", "state", "image", "base", "lab", "netns_mounted"),
         *("resolver", "table", "forwarding", "forwarding_mine"),
     ]
-    listed = ("missing", "dropping", "groups", "greets")
+    listed = ("missing", "dropping", "groups", "greets", "workers")
     flat: dict[str, Any] = {key: raw[key] for key in plain} | {key: tuple(raw[key]) for key in listed}
     return Seen(
         **flat,
+        state_disk=Disk(*raw["state_disk"]),
+        image_disk=Disk(*raw["image_disk"]),
         links=_links(raw["interfaces"]),
         routes=tuple(
             Route(route["dst"], route.get("dev", ""))

@@ -12,12 +12,13 @@ from inventory.spec.home import cache, known_hosts, virtual_key
 from roles.lib.remote import Commands, current
 from roles.lib.stop import Refused
 from roles.virtual_host import plan, refusals, seed, store
-from roles.virtual_host.commands import act, hold, look, script, words
+from roles.virtual_host.commands import act, hold, look, script, words, work
 from roles.virtual_host.wanted import PACKAGES, Wanted
 
+COMMON = ["systemd-container", "mmdebstrap", "nftables", "util-linux"]
 TOOLS = {
-    "apt-get": ["systemd-container", "mmdebstrap", "nftables", "iproute2", "util-linux", "procps"],
-    "dnf": ["systemd-container", "mmdebstrap", "nftables", "iproute", "util-linux", "procps-ng", "debian-keyring"],
+    "apt-get": [*COMMON, "iproute2", "procps", "debian-archive-keyring"],
+    "dnf": [*COMMON, "iproute", "procps-ng", "debian-keyring"],
 }
 
 
@@ -68,9 +69,8 @@ def image(lab: Wanted) -> Commands:
         host.noop("the image is in the cache")
         return
     logger.info(f"{host.print_prefix}building the base system of {lab.suite} (about half a minute)")
-    yield script(
-        "build_image.sh", lab.image(cache("images")), lab.suite, ",".join(PACKAGES), *filter(None, [lab.mirror])
-    )
+    what = (lab.image(cache("images")), lab.suite, ",".join(PACKAGES), lab.mirror or "")
+    yield work(lab.instance, "build_image.sh", *what)
 
 
 @operation()
@@ -80,7 +80,9 @@ def base(lab: Wanted) -> Commands:
     if look(host, lab).base == lab.image_digest:
         host.noop("the base tree is unpacked")
         return
-    yield script("unpack_base.sh", lab.image(cache("images")), lab.instance.state, lab.image_digest, lab.lab)
+    yield work(
+        lab.instance, "unpack_base.sh", lab.image(cache("images")), lab.instance.state, lab.image_digest, lab.lab
+    )
 
 
 @operation()
@@ -110,9 +112,9 @@ def stale_hosts(lab: Wanted) -> Commands:
         host.noop("no host is in the way")
         return
     yield script("reaper.py", lab.instance.state, lab.instance.full, *sorted({*stop, *gone}))
+    for command in plan.removals(lab, seen, gone):
+        yield words(*command)
     for node in gone:
-        if node in seen.spaces:
-            yield words("ip", "netns", "delete", lab.instance.netns(node))
         yield words("rm", "-rf", "--one-file-system", lab.instance.host_dir(node))
 
 
@@ -194,4 +196,4 @@ def answering(lab: Wanted) -> Commands:
         host.noop("every host answers")
         return
     nodes = [f"{each.node}={each.endpoint}" for each in lab.hosts]
-    yield script("wait.py", lab.instance.state, lab.instance.full, *nodes)
+    yield work(lab.instance, "wait.py", lab.instance.state, lab.instance.full, *nodes)

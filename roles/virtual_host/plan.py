@@ -70,7 +70,7 @@ def _namespace(wanted: Wanted, seen: Seen, host: WantedHost) -> Iterator[Command
         yield ("ip", "-n", name, "link", "set", "lo", "up")
 
     outer, inner = seen.links.get(veth), (inside or {}).get("host0")
-    alias = f"halofleet {host.node} of {wanted.instance.name}"
+    alias = _alias(wanted, host.node)
     whole = outer is not None and inner is not None and outer.peer == inner.index and inner.peer == outer.index
     if not whole:
         if outer is not None:
@@ -82,6 +82,22 @@ def _namespace(wanted: Wanted, seen: Seen, host: WantedHost) -> Iterator[Command
         yield ("ip", "-n", name, "link", "set", "host0", "alias", alias, "up")
     if not whole or (outer and (outer.alias != alias or outer.master != wanted.instance.bridge or not outer.up)):
         yield ("ip", "link", "set", veth, "master", wanted.instance.bridge, "alias", alias, "up")
+
+
+def removals(wanted: Wanted, seen: Seen, nodes: list[str]) -> Iterator[Command]:
+    """The ends on the bridge first: a namespace takes its links along, but a moment after it is gone."""
+    aliases = {_alias(wanted, node) for node in nodes}
+    for link in seen.links.values():
+        if link.alias in aliases and link.name.startswith(wanted.instance.interfaces):
+            yield ("ip", "link", "delete", link.name)
+    for node in nodes:
+        if node in seen.spaces:
+            yield ("ip", "netns", "delete", wanted.instance.netns(node))
+
+
+def _alias(wanted: Wanted, node: str) -> str:
+    """Of both ends of a host's link to the bridge."""
+    return f"halofleet {node} of {wanted.instance.name}"
 
 
 def _peers(one: Link | None, other: Link) -> bool:

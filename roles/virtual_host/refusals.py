@@ -63,14 +63,16 @@ def _nameservers(seen: Seen) -> Iterator[IPv4Address]:
 
 def _disk(wanted: Wanted, seen: Seen) -> Iterator[str]:
     fresh = sum(1 for host in wanted.hosts if host.node not in seen.hosts or not seen.hosts[host.node].made)
-    needed = fresh * HOST_NEEDS
-    needed += 0 if seen.image or not fresh else IMAGE_NEEDS
-    needed += BASE_NEEDS if seen.base != wanted.image_digest else 0
-    if needed > seen.free:
-        yield (
-            f"{seen.free_at}: {seen.free // MIB} MiB free, {needed // MIB} MiB needed for {len(wanted.hosts)} hosts;"
-            " make room, or set HALOFLEET_HOME to a folder that has it"
-        )
+    state = fresh * HOST_NEEDS + (BASE_NEEDS if seen.base != wanted.image_digest else 0)
+    image = 0 if seen.image else IMAGE_NEEDS
+    if seen.state_disk.device == seen.image_disk.device:
+        state, image = state + image, 0
+    for disk, needed in ((seen.state_disk, state), (seen.image_disk, image)):
+        if needed > disk.free:
+            yield (
+                f"{disk.path}: {disk.free // MIB} MiB free, {needed // MIB} MiB needed for {len(wanted.hosts)} hosts;"
+                " make room, or set HALOFLEET_HOME to a folder that has it"
+            )
 
 
 def _other_lab(wanted: Wanted, seen: Seen) -> Iterator[str]:

@@ -7,6 +7,7 @@ set -eu
 image=$1 suite=$2 packages=$3 mirror=${4-}
 folder=$(dirname "$image")
 mkdir -p "$folder"
+# What is started below keeps the lock, so that nothing of a killed run works on beside the next one.
 exec 9>"$folder/.lock"
 flock 9
 [ ! -e "$image" ] || exit 0
@@ -19,11 +20,12 @@ trap 'exit 1' INT TERM HUP
 
 # shellcheck disable=SC2016  # mmdebstrap's shell expands them
 # What must differ from host to host is made by nobody here; apt's timers would work beside the tests.
-if ! TMPDIR="$scratch" mmdebstrap --variant=minbase --include="$packages" \
+# Namespaces of its own: when it is killed, nothing of it stays running or mounted.
+if ! TMPDIR="$scratch" unshare --mount --pid --fork --kill-child --mount-proc mmdebstrap --variant=minbase --include="$packages" \
 	--customize-hook='rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id' \
 	--customize-hook='chroot "$1" systemctl --quiet enable systemd-networkd.service' \
 	--customize-hook='chroot "$1" systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer' \
-	"$suite" "$scratch/root.tar" ${mirror:+"$mirror"} >"$scratch/log" 2>&1 9>&-; then
+	"$suite" "$scratch/root.tar" ${mirror:+"$mirror"} >"$scratch/log" 2>&1; then
 	if grep -q 'No space left' "$scratch/log"; then
 		echo "no room in $folder for the image of $suite: $(df -h --output=avail "$folder" | tail -n 1) free" >&2
 	else

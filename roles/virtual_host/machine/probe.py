@@ -59,6 +59,19 @@ def processes(state: Path, full: str) -> dict[str, dict[str, list[int]]]:
     return found
 
 
+def workers(full: str) -> list[int]:
+    """What pyinfra started for this instance and may have outlived it: known by a variable of the environment."""
+    mark = f"HALOFLEET_WORK={full}".encode()
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
+        try:
+            if mark in Path("/proc", pid, "environ").read_bytes().split(b"\0"):
+                found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
 def leader(nspawn: int) -> int | None:
     """The host's PID 1, seen from here."""
     children = run("ps", "-o", "pid=", "--ppid", str(nspawn)).split()
@@ -129,11 +142,11 @@ def resolver() -> str:
     return content
 
 
-def free(path: Path) -> tuple[str, int]:
-    """The nearest folder that exists, and the bytes that are free there."""
+def free(path: Path) -> tuple[str, int, int]:
+    """The nearest folder that exists, its device, and the bytes that are free there."""
     while not path.exists():
         path = path.parent
-    return str(path), shutil.disk_usage(path).free
+    return str(path), path.stat().st_dev, shutil.disk_usage(path).free
 
 
 def dropping_tables() -> list[str]:
@@ -155,7 +168,6 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
     found = processes(state, full)
     spaces = sorted(path.name for path in Path("/run/netns").glob(f"{full}.*"))
     made = {path.name for path in (state / "hosts").glob("*") if path.is_dir()}
-    folder, space = free(state)
     return {
         "root": os.geteuid() == 0,
         "package_tool": next((tool for tool in ("apt-get", "dnf") if shutil.which(tool)), ""),
@@ -165,8 +177,9 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
         "image": image.is_file(),
         "base": text(state / "base.digest").strip(),
         "lab": text(state / "lab").strip(),
-        "free_at": folder,
-        "free": space,
+        "state_disk": free(state),
+        "image_disk": free(image.parent),
+        "netns_mounted": os.path.ismount("/run/netns"),
         "resolver": resolver(),
         "interfaces": as_json("ip", "-j", "-d", "address"),
         "routes": as_json("ip", "-4", "-j", "route", "show", "table", "all"),
@@ -177,6 +190,7 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
         "spaces": {name.removeprefix(f"{full}."): as_json("ip", "-n", name, "-j", "-d", "address") for name in spaces},
         "hosts": {node: host(state / "hosts" / node, full, found.get(node, {})) for node in sorted(made | set(found))},
         "groups": control_groups(full),
+        "workers": workers(full),
     }
 
 

@@ -1,8 +1,9 @@
 """End the processes of virtual hosts: `reaper.py STATE_DIR FULL_NAME [NODE...]` (no node: all that can be found).
 
 Politely first: a supervisor powers its host off. Then by force, and only what is proved to be ours: supervisors and
-nspawns by an argument that names this instance's folder or namespace, everything else by being in a network namespace
-or a control group that has this instance's name. Standard library only; exit status 1 when something would not end.
+nspawns by an argument that names this instance's folder or namespace, what an
+interrupted run left by a mark in its environment, and all else by being in a network namespace or a control group
+that has this instance's name. Standard library only; exit status 1 when something would not end.
 """
 
 from __future__ import annotations
@@ -56,12 +57,17 @@ class Reaper:
                     pids |= {int(pid) for pid in members.read_text().split()}
         return sorted(pids - {0, os.getpid()})
 
+    def left(self) -> list[int]:
+        named = self.named()
+        working = [] if self.nodes else probe.workers(self.full)
+        return [*named["supervisors"], *named["nspawns"], *self.inside(), *working]
+
     def main(self) -> int:
         stopping = self.named()["supervisors"]
         send(stopping, signal.SIGTERM)
         wait(lambda: not set(self.named()["supervisors"]) & set(stopping), POLITE_SECONDS)
         deadline = time.monotonic() + FORCED_SECONDS
-        while left := [*(named := self.named())["supervisors"], *named["nspawns"], *self.inside()]:
+        while left := self.left():
             if time.monotonic() > deadline:
                 print(f"process {left[0]} of {self.full} does not end", file=sys.stderr)
                 return 1

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 else:  # a script: its own folder is where it looks first
     import probe
 
-SECONDS = 90
-GRACE = 3
+SECONDS = 120
+GRACE = 8
 """A supervisor may take this long to appear, and a host this long between two boots."""
 
 

@@ -1,0 +1,362 @@
+"""The virtual hosts for real: an instance of its own, with ranges of its own, beside whatever else runs here."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from inventory.spec.home import cache
+from roles.virtual_host.names import Instance
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MANAGEMENT, LINKS = "10.143.0", "10.144.0.0/16"
+
+
+def needs_root() -> None:
+    """A lab test that cannot run here is skipped with the reason; in CI that is a failure."""
+    if os.geteuid() == 0:
+        return
+    reason = "virtual hosts need root"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Lab:
+    """The instance under test, driven as a user drives it."""
+
+    folder: Path
+    instance: Instance
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "pair.yml"
+
+    def write(self, nodes: dict[str, int], links: list[dict[str, str]]) -> None:
+        first, *others = nodes
+        content = {
+            "virtual": {"management": f"{MANAGEMENT}.0/24"},
+            "links_range": LINKS,
+            "nodes": {
+                name: {"id": number, "address": f"{MANAGEMENT}.{10 + number}", "os": "debian-13", "kernel": "none"}
+                for name, number in nodes.items()
+            },
+            "links": [{"usb4": link} for link in links],
+            "llama_cpp": {"source": {"git": "https://example.org/llama.cpp", "ref": "b1"}},
+            "models": {"nonsense": {"random": "llama-spm"}},
+            "serves": {"chat": {"model": "nonsense", "controller": first, "workers": others[:1]}},
+        }
+        self.file.write_text(json.dumps(content))
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "HALOFLEET_LAB": self.instance.name, "HALOFLEET_HOME": str(self.instance.home)}
+
+    def start(self, deploy: str, *arguments: str) -> subprocess.Popen[str]:
+        command = [
+            str(Path(sys.executable).with_name("pyinfra")),
+            *("-y", "--json", "@local", f"deploys/{deploy}.py", "--data", f"lab={self.file}", *arguments),
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def run(self, deploy: str, status: int = 0) -> tuple[int, str]:
+        """How many operations changed something, and what was said."""
+        process = self.start(deploy)
+        out, said = process.communicate(timeout=300)
+        assert process.returncode == status, said + out
+        return (json.loads(out)["results"]["totals"]["success"] if status == 0 else 0), said
+
+    def up(self) -> int:
+        return self.run("virtual_lab")[0]
+
+    def down(self) -> int:
+        return self.run("virtual_lab_down")[0]
+
+    def ssh(self, number: int, *command: str) -> str:
+        home = self.instance.home / "labs" / "pair"
+        options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"UserKnownHostsFile={home / 'known_hosts'}"]
+        words = ["ssh", "-i", str(home / "id_ed25519"), *(f"-o{option}" for option in options)]
+        return output(*words, f"root@{MANAGEMENT}.{10 + number}", *command)
+
+    def inside(self, node: str, *command: str) -> str:
+        return output("ip", "netns", "exec", self.instance.netns(node), *command)
+
+    def supervisor(self, node: str) -> int:
+        return int(output("pgrep", "--full", f"supervisor.py {self.instance.host_dir(node)}$"))
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def traces(lab: Lab) -> dict[str, list[str]]:
+    """What a lab could leave behind: of this instance by name, and what has no name as a whole."""
+    mine = (lab.instance.full, lab.instance.interfaces, str(lab.instance.state))
+
+    def of(lines: str) -> list[str]:
+        return sorted(line for line in lines.splitlines() if any(name in line for name in mine))
+
+    groups = "\n".join(folder for folder, _, _ in os.walk("/sys/fs/cgroup"))
+    environments = [path for path in Path("/proc").glob("[0-9]*/environ") if marked(path, lab.instance.full)]
+    return {
+        "links": of(output("ip", "-o", "link")),
+        "namespaces": of(output("ip", "netns", "list")),
+        "tables": of(output("nft", "list", "tables")),
+        "mounts": of(Path("/proc/self/mounts").read_text()),
+        "processes": of(output("ps", "-eo", "args")) + [str(path) for path in environments],
+        "groups": of(groups),
+        "top groups": sorted(
+            str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.name in ("payload", "supervisor")
+        ),
+        "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text()],
+        "nspawn": of("\n".join(map(str, Path("/run/systemd/nspawn").rglob("*")))),
+        "files": [str(path) for path in (lab.instance.home / "virtual").glob("*")],
+    }
+
+
+def marked(path: Path, name: str) -> bool:
+    try:
+        return f"HALOFLEET_WORK={name}".encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    needs_root()
+    folder = tmp_path_factory.mktemp("lab")
+    home = (folder / "home").resolve()
+    (home / "cache").mkdir(parents=True)
+    cache("images").mkdir(parents=True, exist_ok=True)
+    (home / "cache" / "images").symlink_to(cache("images"))  # building it again would prove nothing new
+    lab = Lab(folder, Instance(f"test-{os.getpid()}", home, CHECKOUT))
+    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    before = traces(lab)
+    yield lab
+    lab.down()
+    assert traces(lab) == before
+    assert lab.down() == 0
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def running(lab: Lab) -> Lab:
+    """Booted, with the two boxes of the first lab.yml."""
+    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.up()
+    return lab
+
+
+def boot_id(lab: Lab, number: int) -> str:
+    """/proc/sys/kernel/random/boot_id is the machine's; the start of the host's own PID 1 is not."""
+    return lab.ssh(number, "stat --format=%Y.%i /proc/1; cut -d' ' -f22 /proc/1/stat")
+
+
+def until(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while callable(condition):
+        try:
+            if condition():
+                return
+        except subprocess.CalledProcessError:
+            pass
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.3)
+
+
+def test_hosts_boot_with_cgroup_v2_and_a_way_out(running: Lab) -> None:
+    for number in (1, 2):
+        assert running.ssh(number, "hostname") == f"box{number}"
+        assert running.ssh(number, "systemctl is-system-running") == "running"
+        assert running.ssh(number, "stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
+        assert f"{MANAGEMENT}.1" in running.ssh(number, "ip route show default")
+    assert running.ssh(1, "cat /etc/machine-id") != running.ssh(2, "cat /etc/machine-id")
+
+
+def test_second_run_changes_nothing(running: Lab) -> None:
+    before = [boot_id(running, number) for number in (1, 2)]
+    assert running.up() == 0
+    assert [boot_id(running, number) for number in (1, 2)] == before
+
+
+def test_cable_carries_packets_and_survives_a_reboot(running: Lab) -> None:
+    for number, node in ((1, "box1"), (2, "box2")):
+        running.inside(node, "ip", "address", "add", f"10.144.0.{number}/31", "dev", "thunderbolt0")
+    running.inside("box1", "ping", "-c", "2", "-W", "2", "10.144.0.2")
+    index, space, boot = (
+        running.inside("box1", "cat", "/sys/class/net/thunderbolt0/ifindex"),
+        output("stat", "--format=%i", f"/run/netns/{running.instance.netns('box1')}"),
+        boot_id(running, 1),
+    )
+    running.ssh(1, "systemctl --no-block reboot")
+    until(lambda: boot_id(running, 1) != boot)
+    assert running.inside("box1", "cat", "/sys/class/net/thunderbolt0/ifindex") == index
+    assert output("stat", "--format=%i", f"/run/netns/{running.instance.netns('box1')}") == space
+    assert "10.144.0.1" not in running.inside("box1", "ip", "address"), "a rebooted machine has forgotten it"
+    running.inside("box1", "ip", "address", "add", "10.144.0.1/31", "dev", "thunderbolt0")
+    running.inside("box1", "ping", "-c", "2", "-W", "2", "10.144.0.2")
+    until(lambda: running.ssh(1, "systemctl is-system-running") == "running")
+    assert running.up() == 0
+
+
+def test_power_off_ends_the_host_and_the_next_run_starts_it(running: Lab) -> None:
+    running.ssh(1, "echo kept >/root/kept")
+    supervisor, other = running.supervisor("box1"), boot_id(running, 2)
+    running.ssh(1, "systemctl --no-block poweroff")
+    until(lambda: not Path(f"/proc/{supervisor}").exists())
+    assert running.up() == 2  # started, and waited for
+    assert running.ssh(1, "cat /root/kept") == "kept"
+    assert boot_id(running, 2) == other
+    assert running.up() == 0
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "nspawn"])
+def test_killed_process_is_healed(running: Lab, victim: str) -> None:
+    pid = running.supervisor("box2")
+    if victim == "nspawn":
+        pid = int(output("pgrep", "--parent", str(pid)))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: running.instance.netns("box2") not in output("ps", "-eo", "args"))
+    assert running.up() > 0
+    assert running.ssh(2, "hostname") == "box2"
+    assert running.up() == 0
+
+
+def test_changed_lab_touches_nothing_else(running: Lab) -> None:
+    before = [boot_id(running, number) for number in (1, 2)]
+    ends = [{"box1": "thunderbolt0", "box2": "thunderbolt0"}, {"box2": "thunderbolt1", "box3": "thunderbolt0"}]
+    running.write({"box1": 1, "box2": 2, "box3": 3}, ends)
+    assert running.up() > 0
+    assert running.ssh(3, "hostname") == "box3"
+    assert running.up() == 0
+
+    # The same names, cabled otherwise: a cable is known by both of its ends.
+    crossed = [{"box1": "thunderbolt0", "box2": "thunderbolt1"}, {"box2": "thunderbolt0", "box3": "thunderbolt0"}]
+    running.write({"box1": 1, "box2": 2, "box3": 3}, crossed)
+    assert running.up() == 1
+    assert "box1:thunderbolt0 box2:thunderbolt1" in running.inside("box2", "ip", "link", "show", "thunderbolt1")
+    assert running.up() == 0
+
+    running.write({"box1": 1, "box2": 2}, [ends[0]])
+    assert running.up() > 0
+    assert running.instance.netns("box3") not in output("ip", "netns", "list")
+    assert not running.instance.host_dir("box3").exists()
+    assert "thunderbolt1" not in running.inside("box2", "ip", "link")
+    assert [boot_id(running, number) for number in (1, 2)] == before
+    assert running.up() == 0
+
+
+def test_host_key_is_pinned_and_foreign_entries_stay(running: Lab) -> None:
+    known = running.instance.home / "labs" / "pair" / "known_hosts"
+    known.write_text(f"192.0.2.99 ssh-ed25519 AAAA\n{MANAGEMENT}.11 ssh-ed25519 AAAAstale\n")
+    assert running.up() == 1
+    lines = known.read_text().splitlines()
+    assert lines[0] == "192.0.2.99 ssh-ed25519 AAAA"
+    assert len(lines) == 3
+    assert running.ssh(1, "hostname") == "box1"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_anywhere_and_run_again_it_finishes(lab: Lab, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.down()
+    kill_after(lab.start("virtual_lab"), chance.uniform(0.8, 3.5))
+    lab.up()
+    assert [lab.ssh(number, "hostname") for number in (1, 2)] == ["box1", "box2"]
+    assert lab.up() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_down_leaves_nothing_after_a_crash_anywhere(lab: Lab, seed: int) -> None:
+    chance = random.Random(100 + seed)  # noqa: S311
+    lab.down()
+    nothing = traces(lab)
+    kill_after(lab.start("virtual_lab"), chance.uniform(0.8, 3.5))
+    lab.file.write_text("not: [a lab")
+    kill_after(lab.start("virtual_lab_down"), chance.uniform(0.6, 1.6))
+    lab.down()
+    assert traces(lab) == nothing
+    assert lab.down() == 0
+
+
+def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
+    """Only pyinfra itself: what it has started goes on, as it would for a user."""
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+
+
+def test_taken_range_is_refused_with_its_owner(running: Lab) -> None:
+    other = Lab(running.folder, Instance("test-other", running.instance.home, CHECKOUT))
+    _, said = other.run("virtual_lab", status=2)
+    assert said.strip().splitlines()[-1].endswith(f"(the lab {running.instance.name} of {CHECKOUT})")
+    assert f"virtual.management: {MANAGEMENT}.0/24 is taken: {running.instance.bridge} has {MANAGEMENT}.1/24" in said
+    assert not other.instance.state.exists()
+
+
+def test_two_runs_at_once_the_second_is_refused(lab: Lab) -> None:
+    lab.down()
+    lab.write({"box1": 1, "box2": 2}, [])
+    first = lab.start("virtual_lab")
+    until(lab.instance.lock.exists)
+    _, said = lab.run("virtual_lab", status=2)
+    assert f"is being worked on by process {first.pid}" in said
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+
+
+def test_no_room_is_refused_in_one_line(lab: Lab) -> None:
+    small = lab.folder / "small"
+    small.mkdir()
+    output("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(small))
+    try:
+        other = Lab(lab.folder, Instance("test-small", small, CHECKOUT))
+        other.file.write_text(other.file.read_text().replace(MANAGEMENT, "10.145.0").replace("10.144.", "10.146."))
+        _, said = other.run("virtual_lab", status=2)
+        assert f"{small}: 64 MiB free" in said
+        assert list(small.iterdir()) == []
+    finally:
+        output("umount", str(small))
+
+
+def test_machine_side_of_a_full_disk_is_one_line(lab: Lab) -> None:
+    """The room goes away between the look and the work."""
+    small = lab.folder / "full"
+    small.mkdir()
+    output("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small))
+    try:
+        image = next(cache("images").glob("*.tar"))
+        script = CHECKOUT / "roles" / "virtual_host" / "machine" / "unpack_base.sh"
+        done = subprocess.run(
+            ["sh", str(script), str(image), str(small / "state"), "0" * 12, "pair"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert "No space left on device" in done.stderr
+        assert not (small / "state" / "base").exists()
+    finally:
+        output("umount", str(small))

@@ -1,0 +1,104 @@
+"""Owners of files (nobody here may chown for real), users, and what SELinux was told."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tests.sim.shell import Call, NotModelled, Reply
+
+
+class Files:
+    """Programs: stat, chown, restorecon, getent, id, useradd."""
+
+    def __init__(self, root: Path, login: str) -> None:
+        self.root, self.login = root, login
+        self.owners: dict[int, str] = {}
+        self.relabelled: set[str] = set()
+
+    def real(self, path: str) -> Path:
+        return self.root / path.removeprefix("/")
+
+    def names(self, database: str) -> dict[str, list[str]]:
+        """/etc/passwd or /etc/group, by name."""
+        lines = self.real(f"/etc/{database}").read_text().splitlines()
+        return {line.split(":")[0]: line.split(":") for line in lines}
+
+    def owner(self, path: Path) -> str:
+        """USER:GROUP; what root's commands made is root's."""
+        return self.owners.get(path.lstat().st_ino, "root:root")
+
+    def forget_the_gone(self) -> None:
+        """An inode's number may be used again."""
+        alive = {path.lstat().st_ino for path in self.root.rglob("*")}
+        self.owners = {inode: owner for inode, owner in self.owners.items() if inode in alive}
+
+    def stat(self, call: Call) -> Reply:
+        match call.words:
+            case ["-c", form, name]:
+                path = self._at(call, name)
+            case _:
+                raise NotModelled(call)
+        if not path.exists():
+            return Reply(stderr=f"stat: cannot statx '{name}': No such file or directory\n", status=1)
+        seen = path.lstat()
+        user, group = self.owner(path).split(":")
+        values = {"a": f"{seen.st_mode & 0o7777:o}", "U": user, "G": group, "s": seen.st_size, "Y": int(seen.st_mtime)}
+        return Reply(re.sub("%(.)", lambda found: str(values[found[1]]), form) + "\n")
+
+    def chown(self, call: Call) -> Reply:
+        match call.words:
+            case ["-R", owner, name]:
+                paths = [self._at(call, name), *self._at(call, name).rglob("*")]
+            case [owner, name] if not owner.startswith("-"):
+                paths = [self._at(call, name)]
+            case _:
+                raise NotModelled(call)
+        user, group = owner.split(":")
+        if user not in self.names("passwd"):
+            return Reply(stderr=f"chown: invalid user: ‘{owner}’\n", status=1)
+        if group not in self.names("group"):
+            return Reply(stderr=f"chown: invalid group: ‘{owner}’\n", status=1)
+        if not paths[0].exists():
+            return Reply(stderr=f"chown: cannot access '{name}': No such file or directory\n", status=1)
+        for path in paths:
+            self.owners[path.lstat().st_ino] = owner
+        return Reply()
+
+    def restorecon(self, call: Call) -> Reply:
+        path = self._at(call, call.words[-1])
+        self.relabelled.update(f"/{item.relative_to(self.root)}" for item in (path, *path.rglob("*")))
+        return Reply()
+
+    def getent(self, call: Call) -> Reply:
+        match call.words:
+            case ["passwd" | "group" as database, name]:
+                found = self.names(database).get(name)
+                return Reply(":".join(found) + "\n") if found else Reply(status=2)
+        raise NotModelled(call)
+
+    def id(self, call: Call) -> Reply:
+        match call.words:
+            case ["-u"]:
+                return Reply(self.names("passwd")[call.user][2] + "\n")
+            case ["-gn" | "-Gn", name]:
+                number = self.names("passwd")[name][3]
+                return Reply(next(group for group, line in self.names("group").items() if line[2] == number) + "\n")
+        raise NotModelled(call)
+
+    def useradd(self, call: Call) -> Reply:
+        match call.words:
+            case ["-d", home, "-s", shell, "-r", "-M", name]:
+                pass
+            case _:
+                raise NotModelled(call)
+        if name in self.names("passwd"):
+            return Reply(stderr=f"useradd: user '{name}' already exists\n", status=9)
+        with self.real("/etc/passwd").open("a") as passwd, self.real("/etc/group").open("a") as group:
+            passwd.write(f"{name}:x:990:990::{home}:{shell}\n")
+            group.write(f"{name}:x:990:\n")
+        return Reply()
+
+    def _at(self, call: Call, name: str) -> Path:
+        return self.real(os.path.join(call.folder, name))  # noqa: PTH118  # a joined absolute name wins

@@ -1,0 +1,80 @@
+"""What differs between the simulated hosts, each as its distribution's own images are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NETWORKD = "systemd-networkd.service"
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """programs: of OPTIONAL, what a fresh host has. enabled: units that are enabled and run."""
+
+    os: str
+    tool: str
+    installed: frozenset[str]
+    programs: frozenset[str]
+    enabled: frozenset[str]
+    disabled: frozenset[str] = frozenset()
+    selinux: bool = False
+    brings: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    """Package -> the programs it brings, the units it enables and starts, the units that it leaves disabled."""
+
+
+def _brings(
+    programs: str = "", enabled: str = "", disabled: str = ""
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    return frozenset(programs.split()), frozenset(enabled.split()), frozenset(disabled.split())
+
+
+_BUILD = {"cmake": _brings("cmake"), "ninja-build": _brings("ninja")}
+_APT = _BUILD | {
+    "build-essential": _brings("strip"),
+    "ca-certificates": _brings(),
+    "iproute2": _brings(),
+    "libgomp1": _brings(),
+    "nftables": _brings("nft", disabled="nftables.service"),
+    "pkg-config": _brings(),
+    "procps": _brings(),
+    # Debian's postinst enables and starts it.
+    "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
+}
+_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "networkctl"})
+
+UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
+    os="ubuntu-26.04",
+    tool="apt",
+    installed=frozenset({"ca-certificates", "iproute2", "procps", "chrony"}),
+    programs=_APT_PROGRAMS,
+    enabled=frozenset({NETWORKD, "chrony.service"}),
+    brings=_APT,
+)
+DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-networkd enabled
+    os="debian-13",
+    tool="apt",
+    installed=frozenset({"ca-certificates", "iproute2", "procps"}),
+    programs=_APT_PROGRAMS,
+    enabled=frozenset({NETWORKD}),
+    brings=_APT,
+)
+FEDORA = Flavour(  # server: NetworkManager and chrony; systemd-networkd is a package of its own
+    os="fedora-43",
+    tool="dnf",
+    installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
+    programs=frozenset({"dnf", "rpm", "restorecon", "lastlog"}),
+    enabled=frozenset({"chronyd.service"}),
+    selinux=True,
+    brings=_BUILD
+    | {
+        "binutils": _brings("strip"),
+        "chrony": _brings(enabled="chronyd.service"),
+        "gcc": _brings("strip"),
+        "gcc-c++": _brings(),
+        "make": _brings(),
+        "nftables": _brings("nft", disabled="nftables.service"),
+        "pkgconf-pkg-config": _brings(),
+        "systemd-networkd": _brings("networkctl", disabled=NETWORKD),
+    },
+)
+FLAVOURS = {"debian": DEBIAN, "ubuntu": UBUNTU, "fedora": FEDORA}

@@ -1,0 +1,67 @@
+"""apt and dnf: what is installed, and what a package brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tests.sim.flavours import Flavour
+from tests.sim.shell import Call, NotModelled, Reply
+
+
+class Packages:
+    """Programs: apt-get, dpkg, dpkg-query, dnf, rpm. arrived: told of every package that is installed."""
+
+    def __init__(self, flavour: Flavour, arrived: Callable[[str], None]) -> None:
+        self.flavour, self.arrived = flavour, arrived
+        self.installed = set(flavour.installed)
+
+    def apt_get(self, call: Call) -> Reply:
+        match call.words:
+            case ["update", "-qq"]:
+                return Reply()
+            case ["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600", *names]:
+                return self._install(names, "E: Unable to locate package {}\n", 100)
+        raise NotModelled(call)
+
+    def dnf(self, call: Call) -> Reply:
+        match call.words:
+            case ["install", "-y", "--setopt=install_weak_deps=False", *names]:
+                return self._install(names, "No match for argument: {}\n", 1)
+        raise NotModelled(call)
+
+    def dpkg(self, call: Call) -> Reply:
+        if call.words != ("--configure", "-a"):
+            raise NotModelled(call)
+        return Reply()
+
+    def dpkg_query(self, call: Call) -> Reply:
+        """Transcript (trixie): what is there goes to stdout, what is not to stderr, and the status is 1."""
+        match call.words:
+            case ["-W", "-f", "${db:Status-Status} ${Package}\\n", *names]:
+                pass
+            case _:
+                raise NotModelled(call)
+        missing = [name for name in names if name not in self.installed]
+        return Reply(
+            "".join(f"installed {name}\n" for name in names if name in self.installed),
+            "".join(f"dpkg-query: no packages found matching {name}\n" for name in missing),
+            1 if missing else 0,
+        )
+
+    def rpm(self, call: Call) -> Reply:
+        match call.words:
+            case ["-q", "--whatprovides", name]:
+                if name in self.installed:
+                    return Reply(f"{name}-1.0-1.fc43.x86_64\n")
+                return Reply(f"no package provides {name}\n", status=1)
+        raise NotModelled(call)
+
+    def _install(self, names: Iterable[str], unknown: str, status: int) -> Reply:
+        strangers = [name for name in names if name not in self.flavour.brings and name not in self.installed]
+        if strangers:
+            return Reply(stderr="".join(map(unknown.format, strangers)), status=status)
+        for name in names:
+            if name not in self.installed:
+                self.installed.add(name)
+                self.arrived(name)
+        return Reply()

@@ -1,0 +1,203 @@
+"""Remote commands run for real: by /bin/sh, with this machine's own sed, sort and sha256sum, below a fake root.
+
+Absolute paths of the host are moved below the root, in the text of the command. What only a system can answer
+(systemctl, apt-get, ip, stat's owners) is answered by the model: on the PATH, its place is taken by a stub that asks
+this process. A program that is neither is an error, never a silent success.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+REAL = (
+    "awk base64 basename cat chmod cmp cut dirname env expr false find flock grep gzip head install ln ls mkdir mktemp "
+    "mv printf readlink rm rmdir sed seq sh sha256sum sort tail tar tee test touch tr true uniq wc xargs"
+).split()
+"""Programs that only touch files and text: the real ones run."""
+
+OPTIONAL = frozenset(
+    "apt-get dpkg dpkg-query dnf rpm restorecon nft networkctl cmake ninja strip lastlog lastlogin".split()
+)
+"""Programs that some hosts do not have: they are on the PATH only where the model puts them."""
+
+STUB = r"""#!/bin/sh
+printf '%s\0' "$#" "${0##*/}" "$SIM_USER" "$PWD" "$@" >"$SIM_ASK"
+read -r status <"$SIM_ANSWER"
+[ ! -s "$SIM_OUT" ] || cat "$SIM_OUT"
+[ ! -s "$SIM_ERR" ] || cat "$SIM_ERR" >&2
+exit "$status"
+"""
+SUDO = """#!/bin/sh
+[ "$1 $2" = "-H -n" ] || exec sudo-with-other-options "$@"
+shift 2
+SIM_USER=root
+export SIM_USER
+exec "$@"
+"""
+STAT = "{pid} ({comm}) S {parent} 122 123 0 -1 4194560 356 10577 2 20 0 0 4 5 20 0 1 0 {start} 2744320 420\n"
+"""/proc/PID/stat (trixie, shortened): field 4 is the parent, field 22 the start time."""
+
+HOST_PATHS = re.compile(r"(?<![\w.}~-])/(?=(?:etc|home|models|opt|proc|root|run|srv|sys|var)\b|dev/urandom)")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A stub was called."""
+
+    program: str
+    user: str
+    folder: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the program prints and ends with."""
+
+    stdout: str = ""
+    stderr: str = ""
+    status: int = 0
+
+
+class NotModelled(BaseException):
+    """Something was asked that the model does not know. No `except Exception` may swallow it."""
+
+
+@cache
+def shared_programs() -> Path:
+    """A folder for the PATH: the real programs, and a stub for every other one that this machine has."""
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="halofleet-sim-"))
+    stub = folder / "stub"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    (folder / "sudo").write_text(SUDO)
+    (folder / "sudo").chmod(0o755)
+    for place in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        for name in os.listdir(place) if Path(place).is_dir() else ():
+            if name not in OPTIONAL and name not in REAL and not (folder / name).exists():
+                (folder / name).symlink_to(stub)
+    for name in REAL:
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(found)
+    return folder
+
+
+@dataclass
+class Shell:
+    """answer: the model. work: a folder of our own beside the root."""
+
+    root: Path
+    work: Path
+    answer: Callable[[Call], Reply]
+    login: str
+    session: int = 0
+    depth: int = field(default=0, init=False)
+
+    def inside(self, text: str) -> str:
+        """Text with the host's absolute paths as they are on this machine."""
+        return HOST_PATHS.sub(lambda _: f"{self.root}/", text)
+
+    def outside(self, text: str) -> str:
+        """The other way round."""
+        return text.replace(str(self.root), "")
+
+    def run(self, text: str, stdin: bytes = b"", user: str | None = None) -> Reply:
+        """Runs it as the user (the login user); may be called again while a stub waits (a unit that is started)."""
+        self.depth += 1
+        folder = self.work / f"run{self.depth}"
+        try:
+            return self._run(self.inside(text), stdin, user or self.login, folder)
+        finally:
+            self.depth -= 1
+
+    def _run(self, text: str, stdin: bytes, user: str, folder: Path) -> Reply:
+        ask, answer = folder / "ask", folder / "answer"
+        if not folder.exists():
+            folder.mkdir()
+            os.mkfifo(ask)
+            os.mkfifo(answer)
+        asked, answered = (os.open(pipe, os.O_RDWR | os.O_NONBLOCK) for pipe in (ask, answer))
+        places = {"SIM_ASK": ask, "SIM_ANSWER": answer, "SIM_OUT": folder / "out", "SIM_ERR": folder / "err"}
+        environment = {key: str(value) for key, value in places.items()} | {
+            "PATH": f"{self.work}/bin:{shared_programs()}",
+            "SIM_USER": user,
+            "SIM_TEXT": text,
+            "HOME": "/root",
+            "LC_ALL": "C.UTF-8",
+        }
+        (folder / "stdin").write_bytes(stdin)
+        files = [folder / name for name in ("stdin", "stdout", "stderr")]
+        with files[0].open("rb") as source, files[1].open("wb") as out, files[2].open("wb") as err:
+            # It waits until its own entry is in /proc. `exec`: it keeps its process id, as under sshd.
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'read -r go <"$SIM_ANSWER"; eval "exec $SIM_TEXT"'],
+                env=environment, stdin=source, stdout=out, stderr=err, cwd=self.root,
+            )  # fmt: skip
+        try:
+            entry = self._enter(process.pid)
+            os.write(answered, b"go\n")
+            status = self._serve(process, asked, answered, folder)
+            shutil.rmtree(entry)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(asked)
+            os.close(answered)
+        return Reply(*(self.outside(file.read_bytes().decode()) for file in files[1:]), status)
+
+    def _enter(self, pid: int) -> Path:
+        entry = self.root / f"proc/{pid}"
+        entry.mkdir(parents=True)
+        (entry / "comm").write_text("sh\n")
+        (entry / "stat").write_text(STAT.format(pid=pid, comm="sh", parent=self.session, start=1000 + pid))
+        return entry
+
+    def _serve(self, process: subprocess.Popen[bytes], asked: int, answered: int, folder: Path) -> int:
+        """Answers stubs until the command has ended; what it left in the background is not waited for."""
+        ended = os.pidfd_open(process.pid)
+        heard = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(asked, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            while True:
+                ready = {key.fd for key, _ in selector.select(timeout=60)}
+                if not ready:
+                    raise NotModelled("the command does not end")
+                if asked not in ready:
+                    break
+                heard += os.read(asked, 1 << 20)
+                while call := _parse(heard):
+                    heard = heard[call[1] :]
+                    reply = self.answer(self._outside_call(call[0]))
+                    (folder / "out").write_text(reply.stdout)
+                    (folder / "err").write_text(reply.stderr)
+                    os.write(answered, f"{reply.status}\n".encode())
+        os.close(ended)
+        return process.wait()
+
+    def _outside_call(self, call: Call) -> Call:
+        words = tuple(map(self.outside, call.words))
+        return Call(call.program, call.user, self.outside(call.folder), words)
+
+
+def _parse(heard: bytes) -> tuple[Call, int] | None:
+    """The first complete call, and its length; None while there is none."""
+    parts = heard.split(b"\0")
+    if len(parts) < 5 and not (len(parts) == 5 or heard.count(b"\0") >= 4):
+        return None
+    count = int(parts[0]) + 4
+    if len(parts) <= count:
+        return None
+    words = [part.decode() for part in parts[:count]]
+    return Call(words[1], words[2], words[3], tuple(words[4:])), sum(len(part) + 1 for part in parts[:count])
