@@ -37,9 +37,8 @@ def main() -> None:
                 seconds.append(took)
             lines = [json.loads(line) for line in trace.read_text().splitlines()]
             commands = Counter(line["host"] for line in lines if "command" in line)
-    print(
-        f"seconds: min {min(seconds):.2f}, median {statistics.median(seconds):.2f}, max {max(seconds):.2f} ({runs} runs)"
-    )
+    middle = statistics.median(seconds)
+    print(f"seconds: min {min(seconds):.2f}, median {middle:.2f}, max {max(seconds):.2f} ({runs} runs)")
     print("remote commands:", ", ".join(f"{host} {count}" for host, count in sorted(commands.items())))
 
 

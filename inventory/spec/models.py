@@ -112,7 +112,8 @@ Source = Annotated[
 class LlamaCpp(Spec):
     """One source for the whole lab: the RPC protocol does not forgive two versions."""
 
-    source: Source
+    source: Source = GitSource(git="https://github.com/ggml-org/llama.cpp", ref="b12059")
+    """Left out: upstream, at a tag that is known to hold the fixes that RPC needs (CVE-2026-118375)."""
     cmake: tuple[Text, ...] = ()
     """More arguments for cmake, after our own: `-DGGML_LTO=ON`."""
 
@@ -149,8 +150,6 @@ class Serve(Spec):
     rpc_port: Port = 50052
     context: Annotated[int, Field(ge=256)] = 4096
     """Tokens (`--ctx-size`)."""
-    api: Literal["management", "loopback"] = "management"
-    """Where llama-server listens: the controller's management address, or 127.0.0.1 only."""
     extra: tuple[Text, ...] = ()
     """More flags for llama-server, as they are."""
 
@@ -164,6 +163,6 @@ class LabFile(Spec):
     """Every cable gets a /31 of it."""
     nodes: Annotated[dict[Name, Node], Field(min_length=1)]
     links: tuple[Usb4, ...] = ()
-    llama_cpp: LlamaCpp
+    llama_cpp: LlamaCpp = LlamaCpp()
     models: dict[Name, Model]
     serves: Annotated[dict[Name, Serve], Field(min_length=1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import time
 from datetime import datetime
 
 from pyinfra.api import operation
@@ -16,6 +17,7 @@ from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, judge
 
 TOPIC = "preflight"
+PATIENCE_SECONDS = 4
 
 
 def holder() -> str:
@@ -29,7 +31,11 @@ def collected(expected: Expected) -> Commands:
     """The node's snapshot is judged; when the run is for real, the lab's lock is taken on it in the same command."""
     host = current()
     lock = holder() if host.state.is_executing else ""
-    seen = look(host, Snapshots, lab=expected.lab, lock=lock)
+    for _ in range(PATIENCE_SECONDS):
+        seen = look(host, Snapshots, lab=expected.lab, lock=lock)
+        if not (seen.lock and host.state.is_executing):
+            break
+        time.sleep(1)  # the session of a run that was just killed takes a moment to end
     board(host.state, TOPIC)[host.name] = judge(expected, seen)
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()

@@ -115,5 +115,6 @@ class Network:
             for line in body.splitlines():
                 if not re.fullmatch(r"\tchain \w+ \{|\t\t(type filter .* policy \w+;|.* (accept|drop))|\t\}", line):
                     return Reply(stderr=f"{path}: Error: syntax error: {line}\n", status=1), {}
-            tables[name] = f"table inet {name} {{\n{re.sub(r'{ (\w+) }', r'\1', body)}}}\n"
+            listed = re.sub(r"{ (\w+) }", r"\1", body)
+            tables[name] = f"table inet {name} {{\n{listed}}}\n"
         return Reply(), tables

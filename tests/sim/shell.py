@@ -12,6 +12,7 @@ import re
 import selectors
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -74,8 +75,6 @@ class NotModelled(BaseException):
 @cache
 def shared_programs() -> Path:
     """A folder for the PATH: the real programs, and a stub for every other one that this machine has."""
-    import tempfile
-
     folder = Path(tempfile.mkdtemp(prefix="halofleet-sim-"))
     stub = folder / "stub"
     stub.write_text(STUB)
@@ -106,7 +105,8 @@ class Shell:
 
     def inside(self, text: str) -> str:
         """Text with the host's absolute paths as they are on this machine."""
-        return HOST_PATHS.sub(lambda _: f"{self.root}/", text)
+        base = str(self.root.parent)
+        return base.join(HOST_PATHS.sub(lambda _: f"{self.root}/", part) for part in text.split(base))
 
     def outside(self, text: str) -> str:
         """The other way round."""
@@ -194,10 +194,7 @@ class Shell:
 def _parse(heard: bytes) -> tuple[Call, int] | None:
     """The first complete call, and its length; None while there is none."""
     parts = heard.split(b"\0")
-    if len(parts) < 5 and not (len(parts) == 5 or heard.count(b"\0") >= 4):
-        return None
-    count = int(parts[0]) + 4
-    if len(parts) <= count:
+    if len(parts) < 2 or len(parts) <= (count := int(parts[0]) + 4):
         return None
     words = [part.decode() for part in parts[:count]]
     return Call(words[1], words[2], words[3], tuple(words[4:])), sum(len(part) + 1 for part in parts[:count])

@@ -1,0 +1,196 @@
+"""A simulated host: real shell and files below a fake root, and a model of the system around them.
+
+What a fresh host is, is in flavours.py; whatever is not modelled raises NotModelled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.sim.build import Build
+from tests.sim.files import Files
+from tests.sim.flavours import NETWORKD, Flavour
+from tests.sim.network import Network
+from tests.sim.packages import Packages
+from tests.sim.shell import OPTIONAL, STAT, STUB, Call, NotModelled, Reply, Shell
+from tests.sim.sockets import Sockets
+from tests.sim.systemd import Systemd
+
+VOLATILE = re.compile(r"/proc/|/run/halofleet-.*\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
+"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
+
+
+class SimHost:
+    """base: an empty folder. interfaces: the ends of cables, plugged in and without addresses."""
+
+    def __init__(
+        self,
+        base: Path,
+        flavour: Flavour,
+        *,
+        interfaces: tuple[str, ...] = (),
+        address: str = "10.43.0.11",
+        login: str = "root",
+        arch: str = "x86_64",
+    ) -> None:
+        self.root, self.flavour, self.arch, self.login = base / "tree", flavour, arch, login
+        work = base / "work"
+        (work / "bin").mkdir(parents=True)
+        self.stub = work / "stub"
+        self.stub.write_text(STUB)
+        self.stub.chmod(0o755)
+        self.shell = Shell(self.root, work, self.answer, login)
+        self._fresh_tree()
+        self.files = Files(self.root, login)
+        self.network = Network(self.root, interfaces, address)
+        self.systemd = Systemd(self.root, self.shell, self._started)
+        self.packages = Packages(flavour, self._arrived)
+        self.sockets = Sockets(self.systemd)
+        self.sessions = 0
+        self.free = 78567
+        self.programs: dict[str, Callable[[Call], Reply]] = {
+            "stat": self.files.stat,
+            "chown": self.files.chown,
+            "getent": self.files.getent,
+            "id": self.files.id,
+            "useradd": self.files.useradd,
+            "restorecon": self.files.restorecon,
+            "apt-get": self.packages.apt_get,
+            "dpkg": self.packages.dpkg,
+            "dpkg-query": self.packages.dpkg_query,
+            "dnf": self.packages.dnf,
+            "rpm": self.packages.rpm,
+            "ip": self.network.ip,
+            "networkctl": self.network.networkctl,
+            "nft": self.network.nft,
+            "ss": self.sockets.ss,
+            "journalctl": self.sockets.journalctl,
+            "systemctl": self.systemd.systemctl,
+            "systemd-run": self.systemd.systemd_run,
+            "cmake": Build(self.root).cmake,
+            "ninja": Build(self.root).ninja,
+            "strip": lambda call: Reply(),
+            "lastlog": lambda call: Reply(stdout=f"{call.words[-1]}  **Never logged in**\n"),
+            "df": self._df,
+            "uname": self._uname,
+            "sleep": lambda call: Reply(),
+        }
+        for name in flavour.programs:
+            self._put_program(name)
+        self.systemd.install(flavour.enabled, flavour.disabled)
+
+    def _fresh_tree(self) -> None:
+        name, _, version = self.flavour.os.partition("-")
+        for folder in ("etc/systemd/system", "etc/systemd/network", "opt", "proc", "root", "run/systemd/system"):
+            (self.root / folder).mkdir(parents=True)
+        for folder in ("var/lib", "dev", "sys"):
+            (self.root / folder).mkdir(parents=True)
+        (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
+        people = ["root:x:0:0:root:/root:/bin/bash\n"]
+        groups = ["root:x:0:\n"]
+        if self.login != "root":
+            people.append(f"{self.login}:x:1000:1000::/home/{self.login}:/bin/bash\n")
+            groups.append(f"{self.login}:x:1000:\n")
+        (self.root / "etc/passwd").write_text("".join(people))
+        (self.root / "etc/group").write_text("".join(groups))
+        # Fixed, so that two hosts that go through the same end with the same keys.
+        (self.root / "dev/urandom").write_bytes(hashlib.sha512(b"entropy").digest())
+
+    def _put_program(self, name: str) -> None:
+        assert name in OPTIONAL
+        link = self.shell.work / "bin" / name
+        if not link.exists():
+            link.symlink_to(self.stub)
+
+    def _arrived(self, package: str) -> None:
+        programs, enabled, disabled = self.flavour.brings[package]
+        for program in programs:
+            self._put_program(program)
+        self.systemd.install(enabled, disabled)
+
+    def _started(self, unit: str) -> None:
+        if unit == NETWORKD:
+            self.network.reload()
+
+    # --- what a connector does
+
+    def connect(self) -> None:
+        """A new SSH session: a process of its own, as preflight's lock wants it."""
+        self.sessions += 1
+        self.shell.session = 8_000_000 + self.sessions
+        entry = self.root / f"proc/{self.shell.session}"
+        entry.mkdir()
+        (entry / "comm").write_text("sshd-session\n")
+        stat = STAT.format(pid=self.shell.session, comm="sshd-session", parent=70, start=self.sessions)
+        (entry / "stat").write_text(stat)
+
+    def execute(self, command: str, stdin: bytes = b"") -> Reply:
+        """Runs a remote command as the login user."""
+        reply = self.shell.run(command, stdin)
+        self.files.forget_the_gone()
+        return reply
+
+    def answer(self, call: Call) -> Reply:
+        program = self.programs.get(call.program)
+        if program is None:
+            raise NotModelled(call)
+        if call.user != "root" and call.program != "id":
+            raise NotModelled(f"without sudo: {call}")
+        return program(call)
+
+    # --- what tests look at
+
+    def text(self, path: str) -> str:
+        """A file of the host."""
+        return self.files.real(path).read_text()
+
+    def fingerprint(self) -> object:
+        """Differs whenever anything was changed, even if to the same."""
+        stats = {path: path.lstat() for path in self.root.rglob("*")}
+        tree = {path: (seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns) for path, seen in stats.items()}
+        units = [(unit.name, unit.text, unit.active, unit.invocation) for unit in self.systemd.units.values()]
+        return tree, dict(self.files.owners), self._model(), units
+
+    def state(self) -> object:
+        """What the host is: two ways that lead to the same place have equal states."""
+        tree = {name: self._seen(path) for path in self.root.rglob("*") if not VOLATILE.match(name := self._name(path))}
+        units = {unit.name: (unit.active, unit.sub, unit.text) for unit in self.systemd.units.values()}
+        return tree, units, self._model()
+
+    def _model(self) -> object:
+        network = self.network
+        addresses = {name: tuple(own) for name, own in network.addresses.items()}
+        return (
+            sorted(self.packages.installed),
+            sorted(self.systemd.enabled),
+            addresses,
+            dict(network.tables),
+            dict(network.known),
+        )
+
+    def _name(self, path: Path) -> str:
+        return f"/{path.relative_to(self.root)}"
+
+    def _seen(self, path: Path) -> tuple[str, ...]:
+        if path.is_symlink():
+            return "link", str(path.readlink())
+        mode = f"{path.stat().st_mode & 0o7777:o}"
+        if path.is_dir():
+            return "directory", mode, self.files.owner(path)
+        content = path.read_bytes()
+        assert str(self.root).encode() not in content, f"{path} tells of the simulation"
+        text = content.decode(errors="replace")
+        if path.name.endswith(".sha256"):
+            text = re.sub(r"-\d+$", "-TIME", text.strip())
+        return "file", mode, self.files.owner(path), text
+
+    def _df(self, call: Call) -> Reply:
+        if call.words != ("--output=avail", "-m", "/var/lib"):
+            raise NotModelled(call)
+        return Reply(f"Avail\n{self.free:>5}\n")
+
+    def _uname(self, call: Call) -> Reply:
+        return Reply({("-m",): f"{self.arch}\n", ("-s",): "Linux\n"}[call.words])

@@ -1,0 +1,140 @@
+"""A role run on a simulated host by the real pyinfra."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paramiko import SSHException
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.connect import connect_all
+from pyinfra.api.deploy import add_deploy
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.operations import run_ops
+
+from inventory.spec import Lab
+from inventory.spec.hosts import pyinfra_hosts
+from tests.sim.connector import Sent, SimConnector
+from tests.sim.host import SimHost
+
+Role = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """announced: the operations that pyinfra would count as changes (a dry run), by name."""
+
+    sent: tuple[Sent, ...]
+    announced: tuple[str, ...]
+    ended: bool
+
+    @property
+    def commands(self) -> list[tuple[str, list[str]]]:
+        """(operation's name, its commands) for each operation that sent any; reading facts is none."""
+        found: list[tuple[str, list[str]]] = []
+        for sent in self.sent:
+            if not sent.fact:
+                if not found or found[-1][0] != sent.operation:
+                    found.append((sent.operation, []))
+                found[-1][1].append(sent.command)
+        return found
+
+    @property
+    def flat(self) -> list[str]:
+        return [sent.command for sent in self.sent if not sent.fact]
+
+    @property
+    def changes(self) -> int:
+        """How many remote commands changed anything."""
+        return sum(sent.changed for sent in self.sent)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A lab, one of its nodes, and the simulated host that the node is."""
+
+    lab: Lab
+    node: str
+    sim: SimHost
+
+    def run(
+        self,
+        role: Role,
+        plan: Any,
+        *,
+        dry: bool = False,
+        dies_after: int | None = None,
+        diff: bool = False,
+        loud: bool = False,
+    ) -> Run:
+        """dry: as `--dry`, prepared with change detection and not executed; else as `-y`. loud: as `-vvv`.
+
+        Raises what the role raises, but for a run whose connection is to die.
+        """
+        name, data = self._host()
+        inventory = Inventory(([(name, data)], {}))
+        state = State(inventory, Config(DIFF=diff), check_for_changes=dry)
+        state.print_output = state.print_input = state.print_fact_output = state.print_fact_input = loud
+        (host,) = inventory
+        connector = SimConnector(state, host, self.sim, dies_after)
+        host.connector = connector
+        read = host.get_fact
+
+        def get_fact(*arguments: Any, **keywords: Any) -> Any:
+            connector.in_fact = True
+            try:
+                return read(*arguments, **keywords)
+            finally:
+                connector.in_fact = False
+
+        host.get_fact = get_fact  # type: ignore[method-assign]
+        ended = False
+        with contextlib.suppress(*((PyinfraError, SSHException) if dies_after is not None else ())):
+            connect_all(state)
+            add_deploy(state, role, plan=plan)
+            if not dry:
+                run_ops(state)
+            ended = True
+        operations = state.ops[host]
+        announced = [op_hash for op_hash, data in operations.items() if dry and data.operation_meta.will_change]
+        names = [" ".join(state.get_op_meta(op_hash).names).rpartition(" | ")[2] for op_hash in announced]
+        return Run(tuple(connector.sent), tuple(names), ended)
+
+    def _host(self) -> tuple[str, dict[str, Any]]:
+        """The host as inventory/lab.py gives it to pyinfra."""
+        hosts = pyinfra_hosts(str(self.lab.path.with_suffix(".py")))
+        return next((name, data) for name, data in hosts if name == f"@halo/{self.node}")
+
+
+def converges(benches: Callable[[], Bench], role: Role, plan: Any, prepare: Callable[[Bench], None]) -> Iterable[int]:
+    """Interrupts the first run after every change in turn; the next run must lead to the uninterrupted end.
+
+    benches: makes a fresh bench. Yields how many interruptions there were.
+    """
+    whole = benches()
+    prepare(whole)
+    changes = whole.run(role, plan).changes
+    wanted = whole.sim.state()
+    for count in range(1, changes + 1):
+        bench = benches()
+        prepare(bench)
+        bench.run(role, plan, dies_after=count)
+        bench.run(role, plan)
+        assert bench.sim.state() == wanted, f"interrupted after change {count} of {changes}"
+        assert bench.run(role, plan).flat == []
+        yield count
+
+
+def folder_maker(tmp: Path) -> Callable[[], Path]:
+    """New empty folders below tmp."""
+    numbers = iter(range(1_000_000))
+
+    def make() -> Path:
+        folder = tmp / f"host{next(numbers)}"
+        folder.mkdir()
+        return folder
+
+    return make
