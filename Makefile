@@ -32,7 +32,7 @@ cluster: .venv/ok lab ## make the lab match inventory/lab.yml (LAB=inventory/oth
 	@rm -f .outcome
 
 lab: .venv/ok ## only the virtual hosts, where the inventory has any
-	@if grep -q '^virtual:' $(LAB:.py=.yml); then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data lab=$(LAB:.py=.yml); fi
+	@if grep -qs '^virtual:' $(LAB:.py=.yml); then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data lab=$(LAB:.py=.yml); fi
 
 lab-down: .venv/ok ## the virtual hosts and all that belongs to them are gone; caches stay
 	@.venv/bin/pyinfra -y @local deploys/virtual_lab_down.py

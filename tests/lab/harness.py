@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
+
+from paramiko import SSHClient
 
 ROOT = Path(__file__).parents[2]
 PYINFRA = [str(Path(sys.executable).with_name("pyinfra"))]
 RUN_SECONDS = 1500
 
 
-def free_network(prefix: int, taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+def free_network(prefix: int, taken: list[IPv4Network]) -> IPv4Network:
     """A range below 10.96.0.0/12 that no route of this machine touches."""
-    routes = json.loads(subprocess.run(["ip", "-j", "-4", "route"], capture_output=True, check=True).stdout or "[]")
-    used = [ipaddress.ip_network(route["dst"], strict=False) for route in routes if route["dst"] != "default"] + taken
-    for candidate in ipaddress.ip_network("10.96.0.0/12").subnets(new_prefix=prefix):
+    used = [*taken, *(network for network in routes() if network.prefixlen)]
+    for candidate in IPv4Network("10.96.0.0/12").subnets(new_prefix=prefix):
         if not any(candidate.overlaps(network) for network in used):
-            return candidate  # type: ignore[return-value]
+            return candidate
     raise RuntimeError("no free range below 10.96.0.0/12")
+
+
+def routes() -> list[IPv4Network]:
+    """proc(5), /proc/net/route: destination and mask are hexadecimal, in the machine's byte order."""
+    rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    words = [[int(row[column], 16).to_bytes(4, sys.byteorder) for column in (1, 7)] for row in rows]
+    return [IPv4Network((IPv4Address(address), str(IPv4Address(mask)))) for address, mask in words]
 
 
 @dataclass
@@ -107,19 +115,23 @@ class Lab:
         )
 
     def ssh(self, host: str, script: str) -> str:
-        """OpenSSH's own client, not ours: what it sees does not depend on what is tested."""
+        """A connection of its own, not the connector that is tested; the host must be the one of known_hosts."""
         labs = self.home() / "labs/test"
-        command = ["ssh", "-i", str(labs / "id_ed25519"), "-o", f"UserKnownHostsFile={labs / 'known_hosts'}"]
-        command += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5", f"root@{self.addresses[host]}", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, f"{host}: {script}: {done.stderr}"
-        return done.stdout
+        with SSHClient() as client:
+            client.load_host_keys(str(labs / "known_hosts"))
+            key = str(labs / "id_ed25519")
+            client.connect(self.addresses[host], username="root", key_filename=key, allow_agent=False, timeout=10)
+            _, out, err = client.exec_command(script, timeout=120)
+            text, errors = out.read().decode(), err.read().decode()
+            assert out.channel.recv_exit_status() == 0, f"{host}: {script}: {errors}"
+            return text
 
     def fingerprint(self) -> dict[str, str]:
         """Per host, a digest of /etc, /opt and the units with their InvocationIDs."""
         script = (
             "{ find /etc /opt -xdev \\( -type f -o -type l -o -type d \\) ! -name .updated "
-            "-printf '%p %y %m %u %g %l %T@\\n' | sort; find /etc /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum; "
+            "-printf '%p %y %m %u %g %l %T@\\n' | sort; "
+            "find /etc /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum; "
             "systemctl list-unit-files --no-legend --no-pager 'halofleet-*' ssh.service systemd-networkd.service; "
             "systemctl show -p Id -p InvocationID 'halofleet-*' ssh.service systemd-networkd.service; } | sha256sum"
         )

@@ -50,10 +50,10 @@ def test_rpc_is_open_to_the_controller_alone(lab: Lab) -> None:
         listeners = lab.ssh(host, "ss -ltnH | awk '{print $4}'").split()
         rpc = [address for address in listeners if address.endswith(f":{RPC_PORT}")]
         assert len(rpc) == (0 if host == "halo1" else 1)
-        assert not any(address.startswith(("0.0.0.0", "*", "[::]")) for address in rpc)
+        assert not any(address.startswith(("0.0.0.0", "*", "[::]")) for address in rpc)  # noqa: S104
     for host in ("halo2", "halo3"):
         with (
-            pytest.raises(OSError, match="refused|timed out"),
+            pytest.raises(OSError, match=r"refused|timed out"),
             socket.create_connection((lab.addresses[host], RPC_PORT), 3),
         ):
             pass
@@ -120,7 +120,7 @@ def test_two_runs_at_once(lab: Lab) -> None:
     first = lab.start("-y", str(lab.inventory), "deploys/cluster.py")
     try:
         deadline = time.monotonic() + 60
-        while "pid" not in lab.ssh("halo3", "cat /run/halofleet-test.lock 2>/dev/null || true"):
+        while f"pid {first.pid} " not in lab.ssh("halo3", "cat /run/halofleet-test.lock 2>/dev/null || true"):
             assert time.monotonic() < deadline
         # The holder's session must be alive when the second one looks.
         first.send_signal(signal.SIGSTOP)

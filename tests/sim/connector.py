@@ -90,23 +90,21 @@ class SimConnector(HaloConnector):
         stdin = str(arguments.pop("_stdin", None) or "")
         for key in ("_get_pty", "_timeout"):
             arguments.pop(key, None)
-        if arguments.pop("_success_exit_codes", None):
-            raise NotModelled("_success_exit_codes")
+        fine = arguments.pop("_success_exit_codes", None) or [0]
         line = make_unix_command_for_host(self.state, self.host, command, **arguments)
         if print_input:
             echo(f"{self.host.print_prefix}>>> {line}", err=True)
         raw = line.get_raw_value()
         # pyinfra ends what it writes to standard input with a line break.
         text = stdin if stdin.endswith("\n") or not stdin else f"{stdin}\n"
-        reply = self._send(
-            short(command.get_raw_value(), stdin), raw, lambda: self.sim.execute(raw, text.encode())
-        )
+        words = short(StringCommand(command).get_raw_value(), stdin)  # pyinfra's own facts are plain strings
+        reply = self._send(words, raw, lambda: self.sim.execute(raw, text.encode()))
         lines = [OutputLine("stdout", line) for line in reply.stdout.splitlines()]
         lines += [OutputLine("stderr", line) for line in reply.stderr.splitlines()]
         if print_output:
             for output in lines:
                 echo(f"{self.host.print_prefix}{output.line}", err=True)
-        return reply.status == 0, CommandOutput(lines)
+        return reply.status in fine, CommandOutput(lines)
 
     def append_file(self, local: Path, path: str, offset: int, progress: Callable[[int], None]) -> None:
         self._send(f"append {path} from {offset}", "", lambda: self._write(local, path, offset))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,10 @@ class SimHost:
         stat = STAT.format(pid=self.shell.session, comm="sshd-session", parent=70, start=self.sessions)
         (entry / "stat").write_text(stat)
 
+    def disconnect(self) -> None:
+        """The session's process ends with it."""
+        shutil.rmtree(self.root / f"proc/{self.shell.session}", ignore_errors=True)
+
     def execute(self, command: str, stdin: bytes = b"") -> Reply:
         """Runs a remote command as the login user."""
         reply = self.shell.run(command, stdin)
@@ -149,7 +154,7 @@ class SimHost:
 
     def fingerprint(self) -> object:
         """Differs whenever anything was changed, even if to the same."""
-        stats = {path: path.lstat() for path in self.root.rglob("*")}
+        stats = {path: path.lstat() for path in self.root.rglob("*") if "proc" not in path.relative_to(self.root).parts[:1]}
         tree = {path: (seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns) for path, seen in stats.items()}
         units = [(unit.name, unit.text, unit.active, unit.invocation) for unit in self.systemd.units.values()]
         return tree, dict(self.files.owners), self._model(), units

@@ -92,12 +92,15 @@ class Bench:
 
         host.get_fact = get_fact  # type: ignore[method-assign]
         ended = False
-        with contextlib.suppress(*((PyinfraError, SSHException) if dies_after is not None else ())):
-            connect_all(state)
-            add_deploy(state, role, plan=plan)
-            if not dry:
-                run_ops(state)
-            ended = True
+        try:
+            with contextlib.suppress(*((PyinfraError, SSHException) if dies_after is not None else ())):
+                connect_all(state)
+                add_deploy(state, role, plan=plan)
+                if not dry:
+                    run_ops(state)
+                ended = True
+        finally:
+            self.sim.disconnect()
         operations = state.ops[host]
         announced = [op_hash for op_hash, data in operations.items() if dry and data.operation_meta.will_change]
         names = [" ".join(state.get_op_meta(op_hash).names).rpartition(" | ")[2] for op_hash in announced]

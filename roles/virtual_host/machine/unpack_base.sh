@@ -14,7 +14,10 @@ rm -rf --one-file-system "$state/base.digest" "$state/base" "$state/base.new"
 mkdir -m 0755 "$state/base.new"
 if ! said=$(tar -C "$state/base.new" -xp --numeric-owner --xattrs --xattrs-include='*' -f "$image" 2>&1); then
 	rm -rf --one-file-system "$state/base.new"
-	echo "$image cannot be unpacked into $state: $(printf '%s\n' "$said" | head -n 1)" >&2
+	case $said in
+	*'No space left'* | *'Wrote only'*) echo "no room in $state for the base tree: $(stat -c %s "$image") bytes needed" >&2 ;;
+	*) echo "$image cannot be unpacked into $state: $(printf '%s\n' "$said" | head -n 1)" >&2 ;;
+	esac
 	exit 1
 fi
 mv "$state/base.new" "$state/base"
