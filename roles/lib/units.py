@@ -121,7 +121,8 @@ def services(wanted: tuple[Service, ...]) -> Commands:
 
 def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterator[StringCommand]:
     """Pure: the systemctl commands that lead from the states to the wanted services."""
-    if any(states[service.name].needs_reload for service in wanted):
+    # Also where systemd could not load the unit, as when it looked while the file was being replaced.
+    if any(states[service.name].needs_reload or states[service.name].load != "loaded" for service in wanted):
         yield StringCommand("systemctl daemon-reload")
     for service in wanted:
         state, unit = states[service.name], QuoteString(service.name)

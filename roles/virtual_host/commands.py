@@ -64,6 +64,12 @@ def look_back(host: Host, instance: Instance) -> Seen:
     return seen
 
 
+def must_be_root() -> None:
+    """Asked before any fact: without root, facts may not even be readable."""
+    if os.geteuid() != 0:
+        raise Refused("the virtual lab needs root (namespaces, mounts, a bridge): run it as root or with sudo")
+
+
 _locks: dict[Path, IO[str]] = {}
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from pyinfra.api import operation
 
 from roles.lib.remote import Commands, current
-from roles.lib.stop import Refused
-from roles.virtual_host.commands import hold, look_back, script, words
+from roles.virtual_host.commands import hold, look_back, must_be_root, script, words
 from roles.virtual_host.names import Instance
 
 
@@ -16,8 +13,7 @@ from roles.virtual_host.names import Instance
 def processes(instance: Instance) -> Commands:
     """Hosts are powered off; what does not end in time is killed."""
     host = current()
-    if os.geteuid() != 0:
-        raise Refused("the virtual lab needs root: run it as root or with sudo")
+    must_be_root()
     seen = look_back(host, instance)
     hold(instance)
     hosts = any(each.supervisors or each.nspawns for each in seen.hosts.values())

@@ -63,7 +63,6 @@ class Host:
 
 @dataclass(frozen=True)
 class Seen:
-    root: bool
     package_tool: str
     missing: tuple[str, ...]
     """Commands that the role needs and the machine does not have."""
@@ -113,7 +112,7 @@ class LabState(FactBase[Seen]):
 
 def seen(raw: dict[str, Any]) -> Seen:
     plain = [
-        *("root", "package_tool", "systemd", "state", "image", "base", "lab", "netns_mounted"),
+        *("package_tool", "systemd", "state", "image", "base", "lab", "netns_mounted"),
         *("resolver", "table", "forwarding", "forwarding_mine"),
     ]
     listed = ("missing", "dropping", "groups", "greets", "workers")

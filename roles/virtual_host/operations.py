@@ -12,7 +12,7 @@ from inventory.spec.home import cache, known_hosts, virtual_key
 from roles.lib.remote import Commands, current
 from roles.lib.stop import Refused
 from roles.virtual_host import plan, refusals, seed, store
-from roles.virtual_host.commands import act, hold, look, script, words, work
+from roles.virtual_host.commands import act, hold, look, must_be_root, script, words, work
 from roles.virtual_host.wanted import PACKAGES, Wanted
 
 COMMON = ["systemd-container", "mmdebstrap", "nftables", "util-linux"]
@@ -26,6 +26,7 @@ TOOLS = {
 def allowed(lab: Wanted) -> Commands:
     """Refuses what cannot work here, all reasons at once, before anything is changed."""
     host = current()
+    must_be_root()
     seen = look(host, lab)
     if reasons := refusals.refusals(lab, seen):
         raise Refused("\n".join(reasons))

@@ -51,7 +51,7 @@ class Run:
         return totals
 
     def ok(self) -> Run:
-        assert self.status == 0, f"exit {self.status}\n{self.out[-2000:]}\n{self.err[-6000:]}"
+        assert self.status == 0, f"exit {self.status}\n{self.out[-2000:]}\n{self.err[-9000:]}"
         return self
 
 

@@ -169,3 +169,16 @@ def test_down_and_up_again_from_the_caches(lab: Lab) -> None:
     assert "ready: " in run.out
     assert "compiling" not in run.err, "a build, although the artifact was in the cache"
     print(f"from the caches: {time.monotonic() - start:.0f} s")
+
+
+def test_a_host_that_is_not_up_is_named_and_nothing_is_changed(lab: Lab) -> None:
+    lab.ssh("halo3", "systemctl stop --no-block ssh.service ssh.socket; pkill -o sshd; true")
+    before = {host: lab.ssh(host, "systemctl show -p InvocationID 'halofleet-*'") for host in ("halo1", "halo2")}
+    lab.ssh("halo2", "rm /etc/halofleet/firewall.nft")
+    run = lab.cluster()
+    assert run.status == 2
+    assert "refused: halo3: cannot be reached" in run.err
+    assert "make lab" in run.err
+    assert lab.ssh("halo2", "ls /etc/halofleet/firewall.nft || echo gone").strip() == "gone"
+    after = {host: lab.ssh(host, "systemctl show -p InvocationID 'halofleet-*'") for host in ("halo1", "halo2")}
+    assert after == before

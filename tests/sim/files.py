@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.sim.shell import Call, NotModelled, Reply
+
+
+def inodes(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below the folder (pathlib takes five times as long)."""
+    waiting = [str(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                yield entry.path, entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
 
 
 class Files:
@@ -31,7 +43,7 @@ class Files:
 
     def forget_the_gone(self) -> None:
         """An inode's number may be used again."""
-        alive = {path.lstat().st_ino for path in self.root.rglob("*")}
+        alive = {seen.st_ino for _, seen in inodes(self.root)}
         self.owners = {inode: owner for inode, owner in self.owners.items() if inode in alive}
 
     def stat(self, call: Call) -> Reply:

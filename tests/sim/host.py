@@ -5,14 +5,16 @@ What a fresh host is, is in flavours.py; whatever is not modelled raises NotMode
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.sim.build import Build
-from tests.sim.files import Files
+from tests.sim.files import Files, inodes
 from tests.sim.flavours import NETWORKD, Flavour
 from tests.sim.network import Network
 from tests.sim.packages import Packages
@@ -38,6 +40,7 @@ class SimHost:
         arch: str = "x86_64",
     ) -> None:
         self.root, self.flavour, self.arch, self.login = base / "tree", flavour, arch, login
+        self.interfaces, self.address = interfaces, address
         work = base / "work"
         (work / "bin").mkdir(parents=True)
         self.stub = work / "stub"
@@ -116,6 +119,26 @@ class SimHost:
         if unit == NETWORKD:
             self.network.reload()
 
+    def clone(self, base: Path) -> SimHost:
+        """The same host once more, in another empty folder."""
+        other = SimHost(
+            base, self.flavour, interfaces=self.interfaces, address=self.address, login=self.login, arch=self.arch
+        )
+        shutil.rmtree(other.root)
+        shutil.copytree(self.root, other.root, symlinks=True)
+        for path in self.root.rglob("*"):
+            other.files.owners[(other.root / path.relative_to(self.root)).lstat().st_ino] = self.files.owner(path)
+        for name in (link.name for link in (self.shell.work / "bin").iterdir()):
+            other._put_program(name)
+        other.packages.installed = set(self.packages.installed)
+        for model, mine in ((other.network, self.network), (other.systemd, self.systemd)):
+            for key in ("addresses", "known", "tables", "vendor", "enabled", "units", "counter"):
+                if hasattr(mine, key):
+                    setattr(model, key, copy.deepcopy(getattr(mine, key)))
+        other.files.relabelled = set(self.files.relabelled)
+        other.sessions = self.sessions
+        return other
+
     # --- what a connector does
 
     def connect(self) -> None:
@@ -154,8 +177,7 @@ class SimHost:
 
     def fingerprint(self) -> object:
         """Differs whenever anything was changed, even if to the same."""
-        stats = {path: path.lstat() for path in self.root.rglob("*") if "proc" not in path.relative_to(self.root).parts[:1]}
-        tree = {path: (seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns) for path, seen in stats.items()}
+        tree = {path: _identity(seen) for path, seen in inodes(self.root) if "/tree/proc/" not in path}
         units = [(unit.name, unit.text, unit.active, unit.invocation) for unit in self.systemd.units.values()]
         return tree, dict(self.files.owners), self._model(), units
 
@@ -185,6 +207,8 @@ class SimHost:
         mode = f"{path.stat().st_mode & 0o7777:o}"
         if path.is_dir():
             return "directory", mode, self.files.owner(path)
+        if path.suffixes[-2:] == [".tar", ".gz"]:
+            return "file", mode, self.files.owner(path)  # the times in it differ
         content = path.read_bytes()
         assert str(self.root).encode() not in content, f"{path} tells of the simulation"
         text = content.decode(errors="replace")
@@ -199,3 +223,7 @@ class SimHost:
 
     def _uname(self, call: Call) -> Reply:
         return Reply({("-m",): f"{self.arch}\n", ("-s",): "Linux\n"}[call.words])
+
+
+def _identity(seen: os.stat_result) -> tuple[int, ...]:
+    return seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns

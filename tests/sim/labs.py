@@ -7,10 +7,9 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from inventory.spec import Lab
 from inventory.spec.load import load
@@ -84,9 +83,13 @@ class Home:
                 del part[int(last) if last.isdigit() else last]
             else:
                 part[int(last) if last.isdigit() else last] = value
-        path = self.folder / "lab.yml"
-        path.write_text(yaml.safe_dump(file, sort_keys=False))
-        return load(path)
+        return _loaded(self.folder / "lab.yml", json.dumps(file))
+
+
+@cache
+def _loaded(path: Path, text: str) -> Lab:
+    path.write_text(text)  # JSON is YAML
+    return load(path)
 
 
 def make_artifact(release: Release) -> Path:

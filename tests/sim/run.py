@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from paramiko import SSHException
@@ -15,8 +14,7 @@ from pyinfra.api.deploy import add_deploy
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operations import run_ops
 
-from inventory.spec import Lab
-from inventory.spec.hosts import pyinfra_hosts
+from inventory.spec import Lab, hosts
 from tests.sim.connector import Sent, SimConnector
 from tests.sim.host import SimHost
 
@@ -50,6 +48,11 @@ class Run:
     def changes(self) -> int:
         """How many remote commands changed anything."""
         return sum(sent.changed for sent in self.sent)
+
+    @property
+    def operations(self) -> set[str]:
+        """Names of the operations that sent any command."""
+        return {name for name, _ in self.commands}
 
 
 @dataclass(frozen=True)
@@ -108,36 +111,4 @@ class Bench:
 
     def _host(self) -> tuple[str, dict[str, Any]]:
         """The host as inventory/lab.py gives it to pyinfra."""
-        hosts = pyinfra_hosts(str(self.lab.path.with_suffix(".py")))
-        return next((name, data) for name, data in hosts if name == f"@halo/{self.node}")
-
-
-def converges(benches: Callable[[], Bench], role: Role, plan: Any, prepare: Callable[[Bench], None]) -> Iterable[int]:
-    """Interrupts the first run after every change in turn; the next run must lead to the uninterrupted end.
-
-    benches: makes a fresh bench. Yields how many interruptions there were.
-    """
-    whole = benches()
-    prepare(whole)
-    changes = whole.run(role, plan).changes
-    wanted = whole.sim.state()
-    for count in range(1, changes + 1):
-        bench = benches()
-        prepare(bench)
-        bench.run(role, plan, dies_after=count)
-        bench.run(role, plan)
-        assert bench.sim.state() == wanted, f"interrupted after change {count} of {changes}"
-        assert bench.run(role, plan).flat == []
-        yield count
-
-
-def folder_maker(tmp: Path) -> Callable[[], Path]:
-    """New empty folders below tmp."""
-    numbers = iter(range(1_000_000))
-
-    def make() -> Path:
-        folder = tmp / f"host{next(numbers)}"
-        folder.mkdir()
-        return folder
-
-    return make
+        return f"@halo/{self.node}", hosts._data(self.lab, self.node)

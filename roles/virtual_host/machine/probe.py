@@ -169,7 +169,6 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
     spaces = sorted(path.name for path in Path("/run/netns").glob(f"{full}.*"))
     made = {path.name for path in (state / "hosts").glob("*") if path.is_dir()}
     return {
-        "root": os.geteuid() == 0,
         "package_tool": next((tool for tool in ("apt-get", "dnf") if shutil.which(tool)), ""),
         "missing": [tool for tool in TOOLS if shutil.which(tool) is None],
         "systemd": Path("/run/systemd/system").is_dir(),

@@ -1,0 +1,140 @@
+"""Simulated nodes, ready for the role under test."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inventory.spec import Lab
+from roles import base, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
+from roles.llama_cpp import artifact
+from roles.llama_cpp.plan import plan as release_plan
+from tests.sim.flavours import FLAVOURS, Flavour
+from tests.sim.host import SimHost
+from tests.sim.labs import Home, make_artifact
+from tests.sim.run import Bench, Role, Run
+
+ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
+    "preflight": (preflight.preflight, preflight.plan.plan),
+    "base": (base.base, base.plan.plan),
+    "network": (network.network, network.plan.plan),
+    "firewall": (firewall.firewall, firewall.plan.plan),
+    "llama_cpp": (llama_cpp.llama_cpp, llama_cpp.plan.plan),
+    "models": (models.models, models.plan.plan),
+    "rpc_server": (rpc_server.rpc_server, rpc_server.plan.plan),
+    "llama_server": (llama_server.llama_server, llama_server.plan.plan),
+    "verify": (verify.verify, verify.plan.plan),
+}
+"""In the order of deploys/cluster.py."""
+
+
+@dataclass
+class Stage:
+    """Where a role is tested: a lab, one of its nodes, and the node as the roles before have left it.
+
+    changed: parts of lab.yml that are otherwise (see Home.lab).
+    """
+
+    home: Home
+    flavour: Flavour
+    node: str
+    user: str
+    folders: Callable[[], Path]
+    ready: dict[tuple[str, ...], SimHost] = field(repr=False)
+    changed: dict[str, Any] = field(default_factory=dict)
+
+    def lab(self) -> Lab:
+        return self.home.lab(self.flavour, user=self.user, changes=self.changed)
+
+    def artifact(self) -> None:
+        """The node's release is in the control machine's cache."""
+        make_artifact(release_plan(self.lab(), self.node))
+
+    def forget(self) -> None:
+        """The control machine has no releases and no keys."""
+        for folder in (self.home.folder / "cache/releases", self.home.folder / "labs"):
+            shutil.rmtree(folder, ignore_errors=True)
+        artifact._member.cache_clear()  # a run of pyinfra is a process of its own
+
+    def before(self, role: str) -> SimHost:
+        """A node on which every role before this one has run."""
+        key = (self.flavour.os, self.node, self.user, role)
+        if self.changed:
+            return self._make(role)
+        if key not in self.ready:
+            self.ready[key] = self._make(role)
+        return self.ready[key].clone(self.folders())
+
+    def _make(self, role: str) -> SimHost:
+        names = list(ROLES)
+        index = names.index(role)
+        if index == 0:
+            return SimHost(
+                self.folders(),
+                self.flavour,
+                interfaces=("thunderbolt0", "thunderbolt1"),
+                address=f"10.43.0.1{self.node[-1]}",
+                login=self.user,
+            )
+        sim = self.before(names[index - 1])
+        if names[index - 1] == "llama_cpp":
+            self.artifact()
+        self.run(names[index - 1], sim)
+        return sim
+
+    def run(self, role: str, sim: SimHost, **options: Any) -> Run:
+        lab = self.lab()
+        deploy, plan = ROLES[role]
+        return Bench(lab, self.node, sim).run(deploy, plan(lab, self.node), **options)
+
+    def change(self, **changes: Any) -> None:
+        """From now on lab.yml is otherwise; `a__b` stands for a.b."""
+        self.changed |= {key.replace("__", "."): value for key, value in changes.items()}
+
+
+@pytest.fixture(scope="session")
+def _ready() -> dict[tuple[str, ...], SimHost]:
+    return {}
+
+
+@pytest.fixture(scope="session")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sim")
+
+
+@pytest.fixture(scope="session")
+def _folders(_folder: Path) -> Callable[[], Path]:
+    numbers = itertools.count()
+
+    def make() -> Path:
+        folder = _folder / f"host{next(numbers)}"
+        folder.mkdir()
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def stages(
+    _folder: Path,
+    _folders: Callable[[], Path],
+    _ready: dict[tuple[str, ...], SimHost],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Stage]:
+    """Makes stages: stages("fedora", "halo2"). The control machine remembers nothing of earlier tests."""
+    home = _folder / "home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("HALOFLEET_HOME", str(home))
+
+    def make(flavour: str, node: str, user: str = "root") -> Stage:
+        stage = Stage(Home(home), FLAVOURS[flavour], node, user, _folders, _ready)
+        stage.forget()
+        return stage
+
+    return make
