@@ -177,7 +177,7 @@ class SimHost:
 
     def fingerprint(self) -> object:
         """Differs whenever anything was changed, even if to the same."""
-        tree = {path: _identity(seen) for path, seen in inodes(self.root) if "/tree/proc/" not in path}
+        tree = {path: _identity(seen) for path, seen in inodes(self.root) if "/tree/proc/" not in f"{path}/"}
         units = [(unit.name, unit.text, unit.active, unit.invocation) for unit in self.systemd.units.values()]
         return tree, dict(self.files.owners), self._model(), units
 
