@@ -1,0 +1,84 @@
+"""base: packages, the service user, the clock, directories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.sim.conftest import Stage
+from tests.sim.flavours import FLAVOURS
+
+Stages = Callable[..., Stage]
+
+USER = ("service user and clock", ["useradd -d /var/lib/halofleet -s /usr/sbin/nologin -r -M halofleet"])
+DIRECTORIES = (
+    "directories",
+    [
+        "directory /etc/halofleet 755 root:root",
+        # /var/lib/halofleet is there since the job of the packages
+        "directory /var/lib/halofleet/incoming 700 root:root",
+        "directory /var/lib/halofleet/models 755 root:root",
+        "directory /var/lib/halofleet/builds 755 root:root",
+        "directory /opt/halofleet 755 root:root",
+        "directory /opt/halofleet/llama.cpp 755 root:root",
+        "directory /opt/halofleet/llama.cpp/releases 755 root:root",
+    ],
+)
+APT = (
+    "job packages:\nset -e\nexport DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1\ndpkg --configure -a\n"
+    "for try in 1 2 3 4 5 6; do apt-get update -qq && break; sleep 10; done\n"
+    "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 {}\n"
+)
+DNF = "job packages:\nset -e\ndnf install -y --setopt=install_weak_deps=False {}\n"
+PACKAGES = {
+    "debian": APT.format("libgomp1 nftables"),
+    "ubuntu": APT.format("libgomp1 nftables"),
+    "fedora": DNF.format("nftables systemd-networkd"),
+}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_fresh_host(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("base")
+    assert stage.run("base", sim).commands == [("packages", [PACKAGES[flavour]]), USER, DIRECTORIES]
+    assert sim.text("/etc/passwd").splitlines()[-1] == "halofleet:x:990:990::/var/lib/halofleet:/usr/sbin/nologin"
+    if sim.flavour.selinux:
+        assert "/var/lib/halofleet/incoming" in sim.files.relabelled
+
+
+def test_a_host_without_a_time_service_gets_one(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    stage.change(nodes__halo1__kernel="own")
+    sim = stage.before("base")
+    run = stage.run("base", sim)
+    assert run.commands[1] == (
+        USER[0],
+        [*USER[1], APT.format("systemd-timesyncd"), "systemctl enable --now --quiet systemd-timesyncd.service"],
+    )
+    assert stage.run("base", sim).flat == []
+
+
+def test_a_container_keeps_no_time(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("base")
+    stage.run("base", sim)
+    assert "systemd-timesyncd" not in sim.packages.installed
+
+
+def test_uploads_arrive_in_a_directory_of_the_login_user(stages: Stages) -> None:
+    stage = stages("fedora", "halo1", "box")
+    sim = stage.before("base")
+    assert "directory /var/lib/halofleet/incoming 700 box:root" in stage.run("base", sim).flat
+
+
+def test_only_what_drifted_is_repaired(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo1")
+    sim = stage.before("network")
+    sim.files.real("/var/lib/halofleet/incoming").chmod(0o777)
+    sim.packages.installed.remove("nftables")
+    assert stage.run("base", sim).flat == [
+        APT.format("nftables"),
+        "directory /var/lib/halofleet/incoming 700 root:root",
+    ]

@@ -1,0 +1,77 @@
+"""firewall: RPC ports are closed but for the controller, and SSH is never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.sim.conftest import Stage
+from tests.sim.flavours import FLAVOURS
+
+Stages = Callable[..., Stage]
+
+RULES = "write /etc/halofleet/firewall.nft 644 root:root"
+UNIT = "write /etc/systemd/system/halofleet-firewall.service 644 root:root"
+LOAD = [
+    "nft -c -f /etc/halofleet/firewall.nft",
+    "systemctl daemon-reload && systemctl enable --quiet halofleet-firewall.service",
+    "systemctl restart halofleet-firewall.service",
+]
+TABLE = """\
+table inet halofleet {
+	chain input {
+		type filter hook input priority filter - 5; policy accept;
+		iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport %(port)s accept
+		tcp dport %(port)s drop
+	}
+}
+"""
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_worker(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
+    sim = stage.before("firewall")
+    assert stage.run("firewall", sim).commands == [("rules and unit", [RULES, UNIT]), ("rules loaded", LOAD)]
+    assert sim.network.tables == {"halofleet": TABLE % {"port": 50052}}
+    assert "halofleet-firewall.service" in sim.systemd.enabled
+
+
+def test_another_port_loads_the_rules_again_and_leaves_the_unit(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    sim = stage.before("llama_cpp")
+    stage.change(serves__chat__rpc_port=50060)
+    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert sim.network.tables == {"halofleet": TABLE % {"port": 50060}}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_rules_that_somebody_changed_by_hand_come_back(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
+    sim = stage.before("llama_cpp")
+    sim.network.tables.clear()
+    assert stage.run("firewall", sim).flat == LOAD
+    assert sim.network.tables == {"halofleet": TABLE % {"port": 50052}}
+
+
+def test_a_worker_that_lost_its_job_has_no_door(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo2")
+    sim = stage.before("llama_cpp")
+    stage.change(serves__chat__workers=["halo3"])
+    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert "accept\n" not in sim.network.tables["halofleet"].replace("policy accept;", "")
+    assert "tcp dport 50052 drop" in sim.network.tables["halofleet"]
+
+
+def test_rules_that_nft_refuses_do_not_cost_the_ones_that_are_loaded(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo2")
+    sim = stage.before("llama_cpp")
+    loaded = dict(sim.network.tables)
+    stage.change(links__0={"usb4": {"halo1": "thunderbolt0", "halo2": "thunderbolt1"}, "number": 0})
+    stage.change(links__1={"usb4": {"halo2": "thunderbolt0", "halo3": "thunderbolt0"}})
+    refuse = sim.network.nft
+    sim.programs["nft"] = lambda call: refuse(call) if "list" in call.words else type(refuse(call))(status=1)
+    run = stage.run("firewall", sim, dies_after=99)
+    assert run.flat == [RULES, LOAD[0]]
+    assert sim.network.tables == loaded
