@@ -28,6 +28,14 @@ PROPERTIES = (
 
 
 @dataclass(frozen=True)
+class Connection:
+    """An established TCP connection, both ends as `ADDRESS:PORT`."""
+
+    local: str
+    peer: str
+
+
+@dataclass(frozen=True)
 class UnitState:
     """systemctl(1) show, and what /proc says of the main process."""
 
@@ -42,6 +50,8 @@ class UnitState:
     """HALOFLEET_REVISION of the main process; empty where it has none."""
     exe: str = ""
     """/proc/PID/exe: the real path of what runs."""
+    connections: tuple[Connection, ...] = ()
+    """Of the main process."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +78,35 @@ class UnitStates(FactBase[dict[str, UnitState]]):
         script = (
             f'for u in {{units}}; do echo "Unit=$u"; {show} -- "$u"; pid=$(systemctl show -p MainPID --value -- "$u"); '
             'if [ "${{pid:-0}}" -gt 0 ]; then tr "\\0" "\\n" </proc/$pid/environ | grep ^HALOFLEET_REVISION= || true; '
-            'echo "Exe=$(readlink /proc/$pid/exe)"; fi; done'
+            'echo "Exe=$(readlink /proc/$pid/exe)"; ss -tnpH state established | grep -F "pid=$pid," '
+            "| awk '{{print \"Connection=\" $3, $4}}'; fi; done"
         )
         words = StringCommand(*(QuoteString(unit) for unit in units)).get_raw_value()
         return StringCommand(script.format(units=words))
 
     def process(self, output: list[str]) -> dict[str, UnitState]:
         blocks: dict[str, dict[str, str]] = {}
+        connections: dict[str, list[Connection]] = {}
         values: dict[str, str] = {}
+        unit = ""
         for line in output:
             key, _, value = line.partition("=")
             if key == "Unit":
                 values = blocks.setdefault(value, {})
+                connections[value] = []
+                unit = value
+            elif key == "Connection":
+                connections[unit].append(Connection(*value.split(" ")))
             else:
                 values[key] = value
-        return {unit: _state(values) for unit, values in blocks.items()}
+        return {unit: _state(values, tuple(connections[unit])) for unit, values in blocks.items()}
 
     @staticmethod
     def default() -> dict[str, UnitState]:
         return {}
 
 
-def _state(values: dict[str, str]) -> UnitState:
+def _state(values: dict[str, str], connections: tuple[Connection, ...]) -> UnitState:
     return UnitState(
         load=values.get("LoadState", "not-found"),
         active=values.get("ActiveState", "inactive"),
@@ -100,6 +117,7 @@ def _state(values: dict[str, str]) -> UnitState:
         invocation=values.get("InvocationID", ""),
         revision=values.get("HALOFLEET_REVISION", ""),
         exe=values.get("Exe", ""),
+        connections=connections,
     )
 
 
@@ -129,5 +147,10 @@ def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterat
         if state.file not in ("enabled", "static", "alias", "indirect"):
             yield StringCommand("systemctl enable --quiet", unit)
         if not runs(service, state):
-            # reset-failed: a unit that systemd gave up on would refuse to start.
-            yield StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit)
+            yield restart(service.name)
+
+
+def restart(name: str) -> StringCommand:
+    """reset-failed: a unit that systemd gave up on would refuse to start."""
+    unit = QuoteString(name)
+    return StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit)

@@ -6,8 +6,15 @@ from pyinfra.api import deploy
 from pyinfra.context import host
 
 from roles.lib.retired import retired
-from roles.llama_server.operations import api_key, serving
+from roles.llama_server.operations import api_key, connections_told, serving
 from roles.llama_server.plan import PATTERN, LlamaServer
+
+
+@deploy("llama-server connections")
+def connections(plan: tuple[LlamaServer, ...]) -> None:
+    """Before the workers' turn: they must know which of their clients are alive."""
+    for server in host.loop(plan):
+        connections_told(server=server, name=f"connections of {server.serve}")
 
 
 @deploy("llama-server")

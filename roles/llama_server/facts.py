@@ -1,4 +1,4 @@
-"""What a controller tells of its key and its workers."""
+"""What a controller tells of its key."""
 
 from __future__ import annotations
 
@@ -20,23 +20,3 @@ class KeyDigest(FactBase[str]):
     @staticmethod
     def default() -> str:
         return ""
-
-
-class AttachedWorkers(FactBase[frozenset[str]]):
-    """`ADDRESS:PORT` of every established TCP connection of the unit's main process.
-
-    A worker that was restarted under a live controller is not among them, while /health still says ok.
-    """
-
-    def command(self, unit: str) -> StringCommand:
-        return StringCommand(
-            f"pid=$(systemctl show -p MainPID --value {shlex.quote(unit)}); "
-            "ss -tnpH state established | grep -F \"pid=$pid,\" | awk '{print $4}' || true"
-        )
-
-    def process(self, output: list[str]) -> frozenset[str]:
-        return frozenset(output)
-
-    @staticmethod
-    def default() -> frozenset[str]:
-        return frozenset()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
+from pyinfra.api import operation
 
-from pyinfra.api import StringCommand, operation
-
+from roles.lib.board import board
+from roles.lib.connections import CONTROLLERS, WORKERS, ends, lost
 from roles.lib.paths import paths
 from roles.lib.remote import Commands, call, current, later, look
-from roles.lib.units import services
+from roles.lib.units import UnitStates, changes, restart
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
-from roles.llama_server.facts import AttachedWorkers, KeyDigest
+from roles.llama_server.facts import KeyDigest
 from roles.llama_server.plan import LlamaServer, unit
 
 
@@ -39,13 +39,23 @@ def serving(server: LlamaServer) -> Commands:
         return
     file, service = unit(server, artifact.flags(server.release, "llama-server"), keys.local_digest(server))
     yield from paths._inner((file,))
-    restarted = False
-    for command in services._inner((service,)):
-        restarted = True
-        yield command
-    if server.workers and not restarted:
-        attached = look(host, AttachedWorkers, unit=server.unit)
-        lost = set(server.workers) - attached
-        if lost:
-            host.log(f"{server.unit} has lost {', '.join(sorted(lost))}: restarting it")
-            yield StringCommand("systemctl restart", shlex.quote(server.unit))
+    state = look(host, UnitStates, units=(server.unit,))
+    commands = list(changes((service,), state))
+    gone = lost(server.workers, state[server.unit].connections, board(host.state, WORKERS))
+    if gone and not commands:
+        host.log(f"{server.unit} has lost {', '.join(gone)}: restarting it")
+        commands = [restart(server.unit)]
+    if not commands:
+        host.noop(f"{server.unit} runs, attached to all its workers")
+    yield from commands
+
+
+@operation()
+def connections_told(server: LlamaServer) -> Commands:
+    """Tells the run which connections to its workers this controller has, before the workers are looked at."""
+    host = current()
+    state = look(host, UnitStates, units=(server.unit,))[server.unit]
+    for worker in server.workers:
+        board(host.state, CONTROLLERS)[worker] = ends(state.connections, worker)
+    host.noop(f"{server.unit}: {len(state.connections)} connections")
+    yield from ()

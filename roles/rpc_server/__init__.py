@@ -6,7 +6,7 @@ from pyinfra.api import deploy
 
 from roles.lib.paths import paths
 from roles.lib.retired import retired
-from roles.lib.units import services
+from roles.rpc_server.operations import lending
 from roles.rpc_server.plan import UNIT, RpcServer, unit
 
 
@@ -17,4 +17,4 @@ def rpc_server(plan: RpcServer | None) -> None:
         return
     file, service = unit(plan)
     paths(wanted=(file,), name="unit")
-    services(wanted=(service,), name="running")
+    lending(server=plan, service=service, name="running")

@@ -28,6 +28,10 @@ class RpcServer:
     interface: str
     release: Release
 
+    @property
+    def endpoint(self) -> str:
+        return f"{self.address}:{self.port}"
+
 
 def plan(lab: Lab, name: str) -> RpcServer | None:
     """None where the node is nobody's worker."""

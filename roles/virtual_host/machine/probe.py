@@ -14,7 +14,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from roles.virtual_host.machine import groups
+else:  # a script: its own folder is where it looks first
+    import groups
 
 TOOLS = ("systemd-nspawn", "mmdebstrap", "nft", "ip", "unshare", "nsenter", "flock")
 
@@ -158,12 +163,6 @@ def dropping_tables() -> list[str]:
     )
 
 
-def control_groups(full: str) -> list[str]:
-    """Where this instance has control groups of its own: a machine with version 2 only mounts it at the top."""
-    hierarchies = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"))
-    return [str(top / full) for top in hierarchies if (top / full).is_dir()]
-
-
 def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
     found = processes(state, full)
     spaces = sorted(path.name for path in Path("/run/netns").glob(f"{full}.*"))
@@ -188,7 +187,7 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
         "forwarding_mine": Path("/run/halofleet/forwarding/users", full).exists(),
         "spaces": {name.removeprefix(f"{full}."): as_json("ip", "-n", name, "-j", "-d", "address") for name in spaces},
         "hosts": {node: host(state / "hosts" / node, full, found.get(node, {})) for node in sorted(made | set(found))},
-        "groups": control_groups(full),
+        "groups": groups.instance(full),
         "workers": workers(full),
     }
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from roles.virtual_host.machine import probe, supervisor
+    from roles.virtual_host.machine import groups, probe, supervisor
 else:  # a script: its own folder is where it looks first
+    import groups
     import probe
     import supervisor
 
@@ -42,7 +43,7 @@ class Reaper:
         return {kind: [pid for host in hosts for pid in host[kind]] for kind in ("supervisors", "nspawns")}
 
     def groups(self) -> list[Path]:
-        top = [Path(group) for group in probe.control_groups(self.full)]
+        top = [Path(group) for group in groups.instance(self.full)]
         return [path for group in top for path in group.iterdir() if path.is_dir() and self.ours(path.name)]
 
     def inside(self) -> list[int]:
@@ -80,8 +81,8 @@ class Reaper:
     def groups_gone(self) -> bool:
         """A control group can be removed a moment after its last process has ended."""
         for group in self.groups():
-            supervisor.remove(group)
-        for top in probe.control_groups(self.full):
+            groups.remove(group)
+        for top in groups.instance(self.full):
             with contextlib.suppress(OSError):
                 Path(top).rmdir()  # the instance's, when this was its last host
         return not self.groups()

@@ -23,6 +23,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from roles.virtual_host.machine import groups
+else:  # a script: its own folder is where it looks first
+    import groups
 
 REBOOT = 133
 POLITE_SECONDS = 8
@@ -56,11 +62,11 @@ class Supervisor:
         # Relative paths: no colon or comma of the absolute one can get into mount's options.
         options = f"lowerdir={self.run.base},upperdir=upper,workdir=work"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, "root"], check=True)
-        self.groups = control_groups(self.run.cgroup)
+        self.groups = groups.own(self.run.cgroup)
         hasty = 0
         try:
             for group in self.groups:
-                enter(group / "watch")
+                groups.enter(group / "watch")
                 for controller in ("cpu", "memory", "pids"):
                     with contextlib.suppress(OSError):  # not there, or not given to this group
                         (group / "cgroup.subtree_control").write_text(f"+{controller}")
@@ -91,7 +97,7 @@ class Supervisor:
             "--boot", "systemd.show_status=1",
         ]  # fmt: skip
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TERM": "dumb"}
-        if unified_root() is not None:
+        if groups.unified() is not None:
             environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
         if self.stopping:
             return 0
@@ -103,7 +109,7 @@ class Supervisor:
     def _before_nspawn(self) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: die with the supervisor
         for group in self.groups:
-            enter(group / "box")
+            groups.enter(group / "box")
 
     def seed(self) -> None:
         """Put the management plane's files into the root. Chrooted: a link inside must not lead outside."""
@@ -144,12 +150,12 @@ class Supervisor:
     def clear_groups(self, *, own: bool) -> None:
         """Remove the control groups that the last boot left behind, and with `own` those of this process."""
         for group in self.groups:
-            remove(group / "box")
+            groups.remove(group / "box")
             if own and self.run.cgroup:
                 with contextlib.suppress(OSError):
                     hierarchy = next(up for up in group.parents if os.path.ismount(up))
                     (hierarchy / "cgroup.procs").write_text("0")
-                    remove(group)
+                    groups.remove(group)
                     group.parent.rmdir()  # the instance's: the last host removes it
 
     def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
@@ -165,45 +171,6 @@ class Supervisor:
 
     def _on_hup(self, _signal: int, _frame: FrameType | None) -> None:
         self.seed()
-
-
-def unified_root() -> Path | None:
-    """Where control groups of version 2 are mounted."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == "cgroup2" and fields[1].startswith("/sys/fs/cgroup"):
-            return Path(fields[1])
-    return None
-
-
-def control_groups(name: str) -> list[Path]:
-    """The groups that hold this host's processes: one in version 2, one in systemd's of version 1, where they exist.
-
-    With a name they are that; without one, this process is a unit and they are the unit's own.
-    """
-    mounted: dict[str, Path] = {}
-    if (unified := unified_root()) is not None:
-        mounted[""] = unified
-    if Path("/sys/fs/cgroup/systemd").is_dir():
-        mounted["name=systemd"] = Path("/sys/fs/cgroup/systemd")
-    groups = []
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers in mounted:
-            groups.append(mounted[controllers] / (name or path.strip("/")))
-    return groups
-
-
-def enter(group: Path) -> None:
-    group.mkdir(parents=True, exist_ok=True)
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-
-
-def remove(group: Path) -> None:
-    """Remove a control group with all below it; one that is in use stays."""
-    for folder, _, _ in os.walk(group, topdown=False):
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:

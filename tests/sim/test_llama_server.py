@@ -1,0 +1,195 @@
+"""llama_server: the key, the unit, the attachment to the workers; and that nobody ever sees the key."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from inventory.spec import home
+from tests.sim.conftest import Stage
+from tests.sim.flavours import FLAVOURS
+
+Stages = Callable[..., Stage]
+
+NAME = "halofleet-server-chat.service"
+PATH = f"/etc/systemd/system/{NAME}"
+KEY = "/etc/halofleet/chat.key"
+WRITE = f"write {PATH} 644 root:root"
+MAKE = (
+    "umask 077; {{ {}; }} >/etc/halofleet/chat.key.part && chmod 400 /etc/halofleet/chat.key.part && "
+    "chown root:root /etc/halofleet/chat.key.part && mv -f /etc/halofleet/chat.key.part /etc/halofleet/chat.key"
+)
+FRESH = MAKE.format("head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo")
+START = ("serving chat", [WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
+
+
+def local_key() -> str:
+    return home.api_key("lab", "chat").read_text().strip()
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_fresh_controller(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    assert stage.run("llama_server", sim).commands == [("API key of chat", [FRESH, f"cat {KEY}"]), START]
+    assert sim.text(KEY).strip() == local_key()
+    assert len(local_key()) == 43
+    assert f"{sim.files.real(KEY).stat().st_mode & 0o777:o}" == "400"
+    assert f"{home.api_key('lab', 'chat').stat().st_mode & 0o777:o}" == "600"
+    text = sim.text(PATH)
+    assert f"LoadCredential=api-key:{KEY}\n" in text
+    assert "    --rpc 10.44.0.1:50052,10.44.0.5:50052 \\\n" in text
+    assert "    --load-mode none \\\n" in text
+    assert local_key() not in text
+    assert sim.systemd.units[NAME].sub == "running"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_box_that_was_set_up_anew_gets_the_key_that_is_known_here(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    path = home.api_key("lab", "chat")
+    path.parent.mkdir(parents=True)
+    path.write_text("known-here\n")
+    assert stage.run("llama_server", sim).commands == [("API key of chat", [MAKE.format("cat")]), START]
+    assert sim.text(KEY) == "known-here\n"
+    assert stage.run("llama_server", sim).flat == []
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_key_replaced_on_the_node_is_taken_over_and_the_server_restarted(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    _put_key(sim, "replaced-by-hand\n")
+    assert stage.run("llama_server", sim).flat == [
+        f"cat {KEY}",
+        WRITE,
+        "systemctl daemon-reload",
+        f"restart {NAME}",
+    ]
+    assert local_key() == "replaced-by-hand"
+    assert sim.text(KEY) == "replaced-by-hand\n"
+    assert stage.run("llama_server", sim).flat == []
+
+
+@pytest.mark.parametrize("text", ["no-line-break-at-the-end", "two-line-breaks\n\n", "windows\r\n"])
+def test_a_key_that_a_person_wrote_is_taken_over_once(stages: Stages, text: str) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    _put_key(sim, text)
+    assert stage.run("llama_server", sim).ended
+    assert local_key() == text.strip()
+    assert stage.run("llama_server", sim).flat == []
+
+
+def test_a_key_that_others_can_read_is_replaced(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    sim.files.real(KEY).chmod(0o644)
+    assert stage.run("llama_server", sim).flat == [MAKE.format("cat")]
+    assert f"{sim.files.real(KEY).stat().st_mode & 0o777:o}" == "400"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"serves__chat__port": 9090}, "--port 9090"),
+        ({"nodes__halo1__address": "10.43.0.77"}, "--host 10.43.0.77"),
+        ({"serves__chat__workers": ["halo2"]}, "--rpc 10.44.0.1:50052 "),
+        ({"serves__chat__context": 4096}, "--ctx-size 4096"),
+        ({"serves__chat__extra": ["--chat-template", "a b"]}, '--chat-template "a b"'),
+    ],
+)
+def test_a_change_is_the_unit_a_reload_and_a_restart(stages: Stages, changed: dict[str, Any], words: str) -> None:
+    stage = stages("fedora", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    key = sim.text(KEY)
+    stage.change(**changed)
+    assert stage.run("llama_server", sim).flat == [WRITE, "systemctl daemon-reload", f"restart {NAME}"]
+    assert words in sim.systemd.units[NAME].text
+    assert sim.text(KEY) == key
+    assert stage.run("llama_server", sim).flat == []
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_worker_that_came_back_is_attached_again(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    sim.sockets.lose("10.44.0.5:50052")
+    assert stage.run("llama_server", sim).commands == [("serving chat", [f"systemctl restart {NAME}"])]
+    assert stage.run("llama_server", sim).flat == []
+
+
+def test_a_serve_under_another_name_replaces_the_first(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    serve = {"model": "tiny", "controller": "halo1", "workers": ["halo2", "halo3"], "context": 2048}
+    stage.change(serves={"talk": serve})
+    commands = stage.run("llama_server", sim).commands
+    assert [operation for operation, _ in commands] == ["no other servers", "API key of talk", "serving talk"]
+    assert commands[0][1][0].startswith(f"systemctl disable --now --quiet {NAME}; rm -f {PATH}")
+    assert sorted(sim.systemd.enabled - sim.systemd.vendor) == [
+        "halofleet-firewall.service",
+        "halofleet-server-talk.service",
+    ]
+
+
+@pytest.mark.parametrize("known", [None, "known-here-7f3a"])
+@pytest.mark.parametrize("user", ["root", "box"])
+def test_the_key_is_in_no_command_no_log_and_no_output(
+    stages: Stages,
+    user: str,
+    known: str | None,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    stage = stages("fedora", "halo1", user)
+    sim = stage.before("llama_server")
+    stage.artifact()
+    if known:
+        path = home.api_key("lab", "chat")
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{known}\n")
+    caplog.set_level(logging.DEBUG)
+    runs = [stage.run("llama_server", sim, loud=True, diff=True, dry=True)]
+    runs.append(stage.run("llama_server", sim, loud=True, diff=True))
+    keys = [local_key()]
+    assert keys[0] == (known or sim.text(KEY).strip())
+    runs.append(stage.run("llama_server", sim, loud=True, diff=True))
+    _put_key(sim, "replaced-by-hand\n")
+    runs.append(stage.run("llama_server", sim, loud=True, diff=True))
+    keys.append(local_key())
+    assert keys[1] == "replaced-by-hand"
+    shown = "".join(capfd.readouterr()) + caplog.text
+    assert "halofleet-server-chat.service" in shown, "the test sees what is printed"
+    assert hashlib.sha256(sim.text(KEY).encode()).hexdigest() in shown, "facts are printed"
+    lines = "".join(sent.raw + sent.command for run in runs for sent in run.sent)
+    for key in keys:
+        assert key not in shown
+        assert key not in lines
+        assert key not in "".join(repr(run) for run in runs)
+
+
+def _put_key(sim: Any, text: str) -> None:
+    path = sim.files.real(KEY)
+    path.chmod(0o600)
+    path.write_bytes(text.encode())
+    path.chmod(0o400)

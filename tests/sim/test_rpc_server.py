@@ -1,0 +1,89 @@
+"""rpc_server: a worker's unit, on its link's address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.sim.conftest import Stage
+from tests.sim.flavours import FLAVOURS
+
+Stages = Callable[..., Stage]
+
+NAME = "halofleet-rpc-server.service"
+PATH = f"/etc/systemd/system/{NAME}"
+WRITE = f"write {PATH} 644 root:root"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_worker(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
+    sim = stage.before("rpc_server")
+    assert stage.run("rpc_server", sim).commands == [
+        ("unit", [WRITE]),
+        ("running", [f"systemctl enable --quiet {NAME}", f"restart {NAME}"]),
+    ]
+    text = sim.text(PATH)
+    binary = "/opt/halofleet/llama.cpp/current/bin/ggml-rpc-server"
+    assert f"ExecStart={binary} --host 10.44.0.1 --port 50052\n" in text
+    assert "User=halofleet\n" in text
+    assert "Requires=halofleet-firewall.service\n" in text
+    unit = sim.systemd.units[NAME]
+    assert (unit.active, unit.sub) == ("active", "running")
+    revision = re.findall("HALOFLEET_REVISION=(.*)", text)[0]
+    assert f"HALOFLEET_REVISION={revision}\0" in sim.text(f"/proc/{unit.pid}/environ")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_another_port_is_the_unit_a_reload_and_a_restart(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
+    sim = stage.before("llama_server")
+    firewall = sim.systemd.units["halofleet-firewall.service"].invocation
+    stage.change(serves__chat__rpc_port=50060)
+    assert stage.run("rpc_server", sim).flat == [WRITE, "systemctl daemon-reload", f"restart {NAME}"]
+    assert "--port 50060" in sim.systemd.units[NAME].text
+    assert sim.systemd.units["halofleet-firewall.service"].invocation == firewall
+
+
+def test_another_release_restarts_the_worker(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    sim = stage.before("llama_server")
+    stage.change(llama_cpp__cmake=["-DGGML_LTO=ON"])
+    stage.artifact()
+    stage.run("llama_cpp", sim)
+    assert stage.run("rpc_server", sim).flat == [WRITE, "systemctl daemon-reload", f"restart {NAME}"]
+
+
+def test_a_worker_that_is_let_go_is_stopped_and_removed(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo2")
+    sim = stage.before("llama_server")
+    stage.change(serves__chat__workers=["halo3"])
+    (command,) = stage.run("rpc_server", sim).flat
+    assert command.startswith(f"systemctl disable --now --quiet {NAME}; rm -f {PATH} && systemctl daemon-reload")
+    assert NAME not in sim.systemd.units
+    assert NAME not in sim.systemd.enabled
+    assert not sim.files.real(PATH).exists()
+    assert stage.run("rpc_server", sim).flat == []
+
+
+def test_a_worker_that_died_is_started_again(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    sim = stage.before("llama_server")
+    sim.systemd.stop(NAME)
+    assert stage.run("rpc_server", sim).flat == [f"restart {NAME}"]
+
+
+def test_a_unit_that_was_edited_by_hand_is_put_back_and_restarted(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    sim = stage.before("llama_server")
+    path = sim.files.real(PATH)
+    right = path.read_text()
+    path.write_text(right.replace("--port 50052", "--port 1"))
+    sim.systemd.daemon_reload()
+    sim.systemd.restart(NAME)
+    stage.run("rpc_server", sim)
+    assert path.read_text() == right
+    assert sim.systemd.units[NAME].text == right
+    assert "--port 50052" in sim.systemd.units[NAME].text
