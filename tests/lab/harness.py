@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -125,6 +127,17 @@ class Lab:
             text, errors = out.read().decode(), err.read().decode()
             assert out.channel.recv_exit_status() == 0, f"{host}: {script}: {errors}"
             return text
+
+    def wait_until_gone(self, host: str) -> None:
+        """Until nobody listens on its SSH port."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection((self.addresses[host], 22), 1).close()
+            except OSError:
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"{host} still answers")
 
     def fingerprint(self) -> dict[str, str]:
         """Per host, a digest of /etc, /opt and the units with their InvocationIDs."""

@@ -172,7 +172,8 @@ def test_down_and_up_again_from_the_caches(lab: Lab) -> None:
 
 
 def test_a_host_that_is_not_up_is_named_and_nothing_is_changed(lab: Lab) -> None:
-    lab.ssh("halo3", "systemctl stop --no-block ssh.service ssh.socket; pkill -o sshd; true")
+    lab.ssh("halo3", "systemctl poweroff --no-block")
+    lab.wait_until_gone("halo3")
     before = {host: lab.ssh(host, "systemctl show -p InvocationID 'halofleet-*'") for host in ("halo1", "halo2")}
     lab.ssh("halo2", "rm /etc/halofleet/firewall.nft")
     run = lab.cluster()
@@ -182,3 +183,10 @@ def test_a_host_that_is_not_up_is_named_and_nothing_is_changed(lab: Lab) -> None
     assert lab.ssh("halo2", "ls /etc/halofleet/firewall.nft || echo gone").strip() == "gone"
     after = {host: lab.ssh(host, "systemctl show -p InvocationID 'halofleet-*'") for host in ("halo1", "halo2")}
     assert after == before
+    lab.up().ok()
+    lab.cluster().ok()
+
+
+def test_the_units_please_systemd(lab: Lab) -> None:
+    for host in lab.addresses:
+        assert lab.ssh(host, "systemd-analyze verify /etc/systemd/system/halofleet-*.service 2>&1") == ""

@@ -27,6 +27,7 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "firewall": (firewall.firewall, firewall.plan.plan),
     "llama_cpp": (llama_cpp.llama_cpp, llama_cpp.plan.plan),
     "models": (models.models, models.plan.plan),
+    "connections": (llama_server.connections, llama_server.plan.plan),
     "rpc_server": (rpc_server.rpc_server, rpc_server.plan.plan),
     "llama_server": (llama_server.llama_server, llama_server.plan.plan),
     "verify": (verify.verify, verify.plan.plan),

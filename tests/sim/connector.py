@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 from paramiko import SSHException
 from pyinfra.api import Host, State, StringCommand
-from pyinfra.api.output import echo
 from pyinfra.connectors.util import CommandOutput, OutputLine, make_unix_command_for_host
 
 from roles.lib.connector import HaloConnector
@@ -92,8 +92,8 @@ class SimConnector(HaloConnector):
             arguments.pop(key, None)
         fine = arguments.pop("_success_exit_codes", None) or [0]
         line = make_unix_command_for_host(self.state, self.host, command, **arguments)
-        if print_input:
-            echo(f"{self.host.print_prefix}>>> {line}", err=True)
+        if print_input:  # as the SSH connector does; pyinfra's own echo is mute outside its command line
+            print(f"{self.host.print_prefix}>>> {line}", file=sys.stderr)
         raw = line.get_raw_value()
         # pyinfra ends what it writes to standard input with a line break.
         text = stdin if stdin.endswith("\n") or not stdin else f"{stdin}\n"
@@ -103,7 +103,7 @@ class SimConnector(HaloConnector):
         lines += [OutputLine("stderr", line) for line in reply.stderr.splitlines()]
         if print_output:
             for output in lines:
-                echo(f"{self.host.print_prefix}{output.line}", err=True)
+                print(f"{self.host.print_prefix}{output.line}", file=sys.stderr)
         return reply.status in fine, CommandOutput(lines)
 
     def append_file(self, local: Path, path: str, offset: int, progress: Callable[[int], None]) -> None:

@@ -67,7 +67,9 @@ class Network:
                 tail = rf"scope global {name}\       valid_lft forever preferred_lft forever"
                 return Reply("".join(f"{number}: {name}    inet {own} {tail}\n" for own in self.addresses[name]))
             case ["-o", "link"]:
-                tail = r"mtu 1500 qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"
+                tail = (
+                    r"mtu 1500 qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"
+                )
                 return Reply(
                     "".join(
                         f"{number}: {name}{'@if9' if name != 'lo' else ''}: <BROADCAST,UP,LOWER_UP> {tail}\n"

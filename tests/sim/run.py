@@ -15,6 +15,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operations import run_ops
 
 from inventory.spec import Lab, hosts
+from roles.lib.board import board
 from tests.sim.connector import Sent, SimConnector
 from tests.sim.host import SimHost
 
@@ -72,14 +73,18 @@ class Bench:
         dies_after: int | None = None,
         diff: bool = False,
         loud: bool = False,
+        told: dict[str, dict[str, frozenset[str]]] | None = None,
     ) -> Run:
         """dry: as `--dry`, prepared with change detection and not executed; else as `-y`. loud: as `-vvv`.
+        told: what other nodes of the run have put on the board, by topic.
 
         Raises what the role raises, but for a run whose connection is to die.
         """
         name, data = self._host()
         inventory = Inventory(([(name, data)], {}))
         state = State(inventory, Config(DIFF=diff), check_for_changes=dry)
+        for topic, values in (told or {}).items():
+            board(state, topic).update(values)
         state.print_output = state.print_input = state.print_fact_output = state.print_fact_input = loud
         (host,) = inventory
         connector = SimConnector(state, host, self.sim, dies_after)

@@ -23,14 +23,67 @@ from gevent.monkey import get_original
 POLL = get_original("select", "poll")
 """pyinfra_cli lets gevent replace it, and a fork or a wait then costs milliseconds."""
 
-REAL = (
-    "awk base64 basename cat chmod cmp cut dirname env expr false find flock grep gzip head install ln ls mkdir mktemp "
-    "mv printf readlink rm rmdir sed seq sh sha256sum sort tail tar tee test touch tr true uniq wc xargs"
-).split()
+REAL = [
+    "awk",
+    "base64",
+    "basename",
+    "cat",
+    "chmod",
+    "cmp",
+    "cut",
+    "dirname",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "flock",
+    "grep",
+    "gzip",
+    "head",
+    "install",
+    "ln",
+    "ls",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "printf",
+    "readlink",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sh",
+    "sha256sum",
+    "sort",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "tr",
+    "true",
+    "uniq",
+    "wc",
+    "xargs",
+]
 """Programs that only touch files and text: the real ones run."""
 
 OPTIONAL = frozenset(
-    "apt-get dpkg dpkg-query dnf rpm restorecon nft networkctl cmake ninja strip lastlog lastlogin".split()
+    [
+        "apt-get",
+        "dpkg",
+        "dpkg-query",
+        "dnf",
+        "rpm",
+        "restorecon",
+        "nft",
+        "networkctl",
+        "cmake",
+        "ninja",
+        "strip",
+        "lastlog",
+        "lastlogin",
+    ]
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""
 

@@ -14,6 +14,8 @@ class Sockets:
     def __init__(self, systemd: Systemd) -> None:
         self.systemd = systemd
         self.lost: set[tuple[str, str]] = set()
+        self.guests: tuple[str, ...] = ()
+        """`ADDRESS:PORT` of the controllers that are connected to this host's worker."""
 
     def lose(self, worker: str) -> None:
         """The worker was restarted under its controller; /health would still say ok."""
@@ -42,6 +44,13 @@ class Sockets:
                     for unit in servers
                     for number, worker in enumerate(self._workers(unit))
                     if (unit.invocation, worker) not in self.lost
+                ]
+                lines += [
+                    f"0      0       {self._option(unit, 'host')}:{self._option(unit, 'port')} {guest} "
+                    f'users:(("ggml-rpc-server",pid={unit.pid},fd=4))'
+                    for unit in servers
+                    for guest in self.guests
+                    if "ggml-rpc-server" in unit.text
                 ]
                 session = '0      0      10.43.0.11:22    10.43.0.1:40974 users:(("sshd-session",pid=8000001,fd=7))'
                 return Reply("".join(f"{line:<103}\n" for line in (session, *lines)))

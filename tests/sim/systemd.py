@@ -74,7 +74,7 @@ class Systemd:
         if failure:
             again = "always" in unit.values("Restart")
             unit.active, unit.sub = ("activating", "auto-restart") if again else ("failed", "failed")
-            error = f"Job for {name} failed because {failure}.\nSee \"systemctl status {name}\" for details.\n"
+            error = f'Job for {name} failed because {failure}.\nSee "systemctl status {name}" for details.\n'
             return Reply(stderr=error, status=1)
         return Reply()
 
@@ -213,7 +213,9 @@ class Systemd:
         if not asked <= set(values):
             raise NotModelled(call)
         bare = "--value" in words
-        return Reply("".join(f"{value if bare else f'{key}={value}'}\n" for key, value in values.items() if key in asked))
+        return Reply(
+            "".join(f"{value if bare else f'{key}={value}'}\n" for key, value in values.items() if key in asked)
+        )
 
     def systemd_run(self, call: Call) -> Reply:
         """The job is done at once; its output goes where the unit's properties say."""

@@ -19,6 +19,7 @@ CASES = [
     ("llama_cpp", "halo2"),
     ("models", "halo1"),
     ("models", "halo2"),
+    ("connections", "halo1"),
     ("rpc_server", "halo1"),  # no worker
     ("rpc_server", "halo2"),
     ("llama_server", "halo1"),

@@ -9,7 +9,7 @@ import pytest
 
 from roles.lib.stop import Failed
 from roles.llama_cpp import artifact
-from roles.llama_cpp.plan import plan, Release
+from roles.llama_cpp.plan import Release, plan
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from roles.lib.connections import CONTROLLERS
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 
@@ -87,3 +88,13 @@ def test_a_unit_that_was_edited_by_hand_is_put_back_and_restarted(stages: Stages
     assert path.read_text() == right
     assert sim.systemd.units[NAME].text == right
     assert "--port 50052" in sim.systemd.units[NAME].text
+
+
+def test_a_worker_that_waits_for_a_controller_that_is_gone_is_restarted(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    sim = stage.before("llama_server")
+    sim.sockets.guests = ("10.44.0.0:55258",)
+    own = "10.44.0.1:50052"
+    assert stage.run("rpc_server", sim).flat == [], "of a controller that is not in this run nothing is known"
+    assert stage.run("rpc_server", sim, told={CONTROLLERS: {own: frozenset(sim.sockets.guests)}}).flat == []
+    assert stage.run("rpc_server", sim, told={CONTROLLERS: {own: frozenset()}}).flat == [f"restart {NAME}"]

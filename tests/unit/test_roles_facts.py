@@ -1,0 +1,240 @@
+"""What facts make of what real hosts print: transcripts of Debian 13 (systemd 257, iproute2 6.15, dpkg 1.22)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from roles.base.facts import BaseState, BaseStates
+from roles.lib.connections import clients, ends, haunted, lost
+from roles.lib.packages import Installed, InstalledPackages
+from roles.lib.paths import Absent, Directory, File, PathStates, Seen, differs
+from roles.lib.units import Connection, UnitStates
+from roles.llama_cpp.facts import Installed as InstalledFiles
+from roles.llama_cpp.facts import InstalledRelease
+from roles.network.facts import Links, LinkStates
+from roles.preflight.facts import Snapshots
+from roles.preflight.plan import Expected, Snapshot, judge
+from roles.verify.facts import Sights, UnitTrouble, WorkerBuffers
+
+ADDRESSES = (
+    '[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"qdisc":"noqueue","operstate":'
+    '"UNKNOWN","group":"default","txqlen":1000,"addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8,'
+    '"scope":"host","label":"lo","valid_life_time":4294967295,"preferred_life_time":4294967295}]},'
+    '{"ifindex":3,"link_index":3,"ifname":"thunderbolt0","flags":["BROADCAST","MULTICAST","UP","LOWER_UP"],"mtu":1500,'
+    '"qdisc":"noqueue","operstate":"UP","group":"default","txqlen":1000,"link_netnsid":1,"addr_info":[{"family":"inet",'
+    '"local":"10.44.0.0","prefixlen":31,"scope":"global","label":"thunderbolt0","valid_life_time":4294967295,'
+    '"preferred_life_time":4294967295}]}]'
+)
+
+
+def test_addresses() -> None:
+    assert LinkStates().process(["yes", ADDRESSES]) == Links(
+        True, {"lo": ("127.0.0.1/8",), "thunderbolt0": ("10.44.0.0/31",)}
+    )
+
+
+def test_interfaces_without_an_address_are_empty_objects() -> None:
+    """iproute2 6.1: `ip -j -4 address show` where an interface has none."""
+    assert LinkStates().process(["no", ADDRESSES.replace("[{", "[{},{}, {", 1)]).addresses.keys() == {
+        "lo",
+        "thunderbolt0",
+    }
+    assert LinkStates().process(["no", "[]"]) == Links(False, {})
+    assert LinkStates().process(["no"]) == Links(False, {})
+
+
+def test_packages_of_apt() -> None:
+    found = InstalledPackages().process(["tool apt", "installed ca-certificates", "config-files chrony"])
+    assert found == Installed("apt", frozenset({"ca-certificates"}))
+
+
+def test_packages_of_nobody_we_know() -> None:
+    assert InstalledPackages().process(["tool none"]) == Installed("", frozenset())
+
+
+def test_units() -> None:
+    """Properties come in systemd's order, whatever was asked first."""
+    states = UnitStates().process(
+        """\
+Unit=halofleet-server-chat.service
+MainPID=1096
+Id=halofleet-server-chat.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+NeedDaemonReload=no
+InvocationID=63c59e658b8f48869fe4328fe572636e
+HALOFLEET_REVISION=86f8f8fd020033b9
+Exe=/opt/halofleet/llama.cpp/releases/x/bin/llama-server
+Connection=10.44.0.0:55258 10.44.0.1:50052
+Connection=10.44.0.4:60094 10.44.0.5:50052
+Unit=nope.service
+MainPID=0
+Id=nope.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+UnitFileState=
+NeedDaemonReload=no
+InvocationID=""".splitlines()
+    )
+    server, nope = states["halofleet-server-chat.service"], states["nope.service"]
+    assert (server.pid, server.active, server.file, server.revision) == (1096, "active", "enabled", "86f8f8fd020033b9")
+    assert server.exe == "/opt/halofleet/llama.cpp/releases/x/bin/llama-server"
+    assert server.connections[1] == Connection("10.44.0.4:60094", "10.44.0.5:50052")
+    assert (nope.load, nope.pid, nope.file, nope.revision, nope.connections) == ("not-found", 0, "", "", ())
+
+
+def test_paths_by_the_real_command(tmp_path: Path) -> None:
+    """The fact's own command, run here: spaces, quotes and links are no trouble."""
+    (tmp_path / "a file's").write_text("x")
+    (tmp_path / "folder").mkdir(mode=0o750)
+    (tmp_path / "dangling").symlink_to("no where")
+    names = ("a file's", "folder", "dangling", "gone")
+    command = PathStates().command(tuple(str(tmp_path / name) for name in names), (f"{tmp_path}/f*",))
+    result = subprocess.run(["/bin/sh", "-c", command.get_raw_value()], capture_output=True, text=True, check=True)
+    seen = PathStates().process(result.stdout.splitlines())
+    file, folder, dangling, gone = (seen[str(tmp_path / name)] for name in names)
+    assert (file.kind, file.content) == ("file", File("", "x").sha256)
+    assert (folder.kind, folder.mode) == ("directory", "750")
+    assert (dangling.kind, dangling.content, gone.kind) == ("link", "no where", "absent")
+    assert len(seen) == 4
+
+
+def test_a_pattern_that_matches_nothing_is_absent(tmp_path: Path) -> None:
+    command = PathStates().command((), (f"{tmp_path}/*.network",)).get_raw_value()
+    result = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+    assert [seen.kind for seen in PathStates().process(result.stdout.splitlines()).values()] == ["absent"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "touched"),
+    [
+        (File("/x", "a"), Seen("file", "644", "root", "root", File("/x", "a").sha256), False),
+        (File("/x", "a"), Seen("file", "600", "root", "root", File("/x", "a").sha256), True),
+        (File("/x", "a"), Seen("file", "644", "box", "root", File("/x", "a").sha256), True),
+        (File("/x", "a"), Seen("link", "-", "-", "-", "y"), True),
+        (Directory("/x"), Seen("directory", "755", "root", "root", "-"), False),
+        (Directory("/x"), Seen("directory", "700", "root", "root", "-"), True),
+        (Absent("/x"), Seen("absent", "-", "-", "-", "-"), False),
+        (Absent("/x"), Seen("link", "-", "-", "-", "y"), True),
+    ],
+)
+def test_what_differs(wanted: File | Directory | Absent, seen: Seen, touched: bool) -> None:
+    assert differs(wanted, seen) is touched
+
+
+def test_the_first_clock_counts() -> None:
+    assert BaseStates().process(["user", "clock chronyd.service"]) == BaseState(True, "chronyd.service")
+    assert BaseStates().process(["clock ntpd.service"]) == BaseState(False, "ntpd.service")
+
+
+def test_a_release() -> None:
+    sums = "f6e4fc96  help/ggml-rpc-server.txt"
+    assert InstalledRelease().process(["releases/x", sums]) == InstalledFiles(f"{sums}\n", "releases/x")
+    assert InstalledRelease().process([""]) == InstalledFiles("", "")
+
+
+SNAPSHOT = [
+    "os debian-13", "arch x86_64", "free 78567", "systemd yes", "root yes", "interface lo", "interface host0",
+    "interface thunderbolt0",
+]  # fmt: skip
+
+
+def test_a_snapshot() -> None:
+    assert Snapshots().process(SNAPSHOT) == Snapshot(
+        "debian-13", "x86_64", 78567, True, True, frozenset({"lo", "host0", "thunderbolt0"}), ""
+    )
+    assert Snapshots().process([*SNAPSHOT, "lock me@here pid 7 since 2026"]).lock == "me@here pid 7 since 2026"
+
+
+@pytest.mark.parametrize(
+    ("gone", "rules"),
+    [
+        (None, []),
+        ("os debian-13", ["os"]),
+        ("arch x86_64", ["architecture"]),
+        ("free 78567", ["free space in /var/lib"]),
+        ("systemd yes", ["PID 1"]),
+        ("root yes", ["commands run as root"]),
+        ("interface thunderbolt0", ["interface thunderbolt0"]),
+    ],
+)
+def test_preflight_judges(gone: str | None, rules: list[str]) -> None:
+    expected = Expected("lab", "halo1", "debian-13", "x86_64", ("thunderbolt0",))
+    findings = judge(expected, Snapshots().process([line for line in SNAPSHOT if line != gone]))
+    assert [finding.rule for finding in findings] == rules
+    assert all(finding.severity == "stop" and finding.node == "halo1" and finding.fix for finding in findings)
+
+
+def test_sights() -> None:
+    sight = Sights().process(
+        ["unit halofleet-rpc-server.service ", "listens 10.44.0.1:50052", "listens [::]:22", "commit 0c1e57098"]
+    )
+    assert sight.exes == {"halofleet-rpc-server.service": ""}
+    assert sight.listens == ("10.44.0.1:50052", "[::]:22")
+    assert sight.commit == "0c1e57098"
+
+
+def test_a_programs_own_words_are_what_the_command_looks_for() -> None:
+    """`llama-server --version` of 0c1e57098, through the command's own sed."""
+    script = Sights().command(()).get_raw_value().rpartition("| ")[2]
+    said = "version: 0.5.0-dev (build 0, commit 0c1e57098)\nbuilt with GNU 14.2.0 for Linux x86_64\n"
+    result = subprocess.run(["/bin/sh", "-c", script], input=said, capture_output=True, text=True, check=True)
+    assert result.stdout == "commit 0c1e57098\n"
+
+
+def test_buffers_of_workers_in_a_journal() -> None:
+    """Lines of llama-server on the lab; a KV buffer alone does not count, nor a model buffer of nothing."""
+    journal = """\
+0.00.112.796 I load_tensors:          CPU model buffer size =    15.62 MiB
+0.00.112.867 I load_tensors: RPC0[10.44.0.1:50052] model buffer size =    10.01 MiB
+0.00.112.902 I load_tensors: RPC0[10.44.0.5:50052] model buffer size =     0.00 MiB
+0.00.202.129 I llama_kv_cache: RPC0[10.44.0.5:50052] KV buffer size =     6.00 MiB
+"""
+    script = WorkerBuffers().command("x").get_raw_value()
+    sed = "sed" + script.partition("| sed")[2].partition(" >")[0]
+    result = subprocess.run(["/bin/sh", "-c", sed], input=journal, capture_output=True, text=True, check=True)
+    assert WorkerBuffers().process(result.stdout.splitlines()) == {"10.44.0.1:50052"}
+
+
+def test_trouble() -> None:
+    assert UnitTrouble().process(["3", "one", "two"]) == (3, "one\ntwo")
+
+
+# --- connections
+
+MINE = (Connection("10.44.0.0:55258", "10.44.0.1:50052"), Connection("10.43.0.11:8080", "10.43.0.1:4711"))
+WORKER = "10.44.0.1:50052"
+
+
+def test_both_ends_of_a_connection() -> None:
+    assert ends(MINE, WORKER) == {"10.44.0.0:55258"}
+    assert clients((Connection(WORKER, "10.44.0.0:55258"),), WORKER) == {"10.44.0.0:55258"}
+
+
+@pytest.mark.parametrize(
+    ("told", "gone"),
+    [
+        ({}, []),
+        ({WORKER: frozenset({"10.44.0.0:55258"})}, []),
+        ({WORKER: frozenset()}, [WORKER]),
+        ({WORKER: frozenset({"10.44.0.0:1"})}, [WORKER]),
+    ],
+)
+def test_a_controller_has_lost_a_worker(told: dict[str, frozenset[str]], gone: list[str]) -> None:
+    assert lost((WORKER,), MINE, told) == gone
+    assert lost(("10.44.0.9:50052",), MINE, told) == ["10.44.0.9:50052"]
+
+
+@pytest.mark.parametrize(
+    ("told", "yes"),
+    [({}, False), ({WORKER: frozenset({"a:1"})}, False), ({WORKER: frozenset()}, True)],
+)
+def test_a_worker_is_haunted(told: dict[str, frozenset[str]], yes: bool) -> None:
+    assert haunted(WORKER, frozenset({"a:1"}), told) is yes
+    assert not haunted(WORKER, frozenset(), told)

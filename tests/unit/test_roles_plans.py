@@ -1,0 +1,290 @@
+"""Pure planning of the roles: releases, firewall, flags and units, without any host."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory.spec import Lab
+from roles import base, firewall, llama_server, network, rpc_server
+from roles.lib.jobs import RUNNER
+from roles.lib.paths import File
+from roles.lib.units import Service, UnitState, changes, runs
+from roles.llama_cpp import plan as llama_cpp
+from roles.llama_server.plan import arguments, lines, quoted
+from tests.sim.flavours import DEBIAN, FEDORA, UBUNTU, Flavour
+from tests.sim.labs import Home
+
+NEW = frozenset({"--load-mode", "--cache-ram", "--log-verbosity"})
+
+
+def lab(tmp_path: Path, flavour: Flavour = DEBIAN, **changed: Any) -> Lab:
+    return Home(tmp_path).lab(flavour, changes={key.replace("__", "."): value for key, value in changed.items()})
+
+
+# --- releases
+
+
+def test_a_release_has_one_name_on_every_node_of_a_platform_and_the_lowest_id_builds_it(tmp_path: Path) -> None:
+    whole = lab(tmp_path, nodes__halo1__id=9)
+    releases = {llama_cpp.plan(whole, name) for name in whole.spec.nodes}
+    assert len(releases) == 1
+    assert releases.pop().builder == "halo2"
+
+
+def test_every_platform_has_its_own_builder(tmp_path: Path) -> None:
+    whole = lab(tmp_path, nodes__halo1__os="fedora-43")
+    first, second, third = (llama_cpp.plan(whole, name) for name in ("halo1", "halo2", "halo3"))
+    assert (first.builder, second.builder) == ("halo1", "halo2")
+    assert second == third
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"llama_cpp__cmake": ["-DGGML_LTO=ON"]},
+        {"llama_cpp__source__commit": "0c1e57099"},
+        {"llama_cpp__source__sha256": "0" * 64},
+        {"llama_cpp__source__subdir": "."},
+        {"llama_cpp__source": {"git": "https://example.org/llama.cpp", "ref": "b9000"}},
+        {"nodes__halo1__os": "ubuntu-26.04"},
+    ],
+)
+def test_whatever_goes_into_a_build_is_in_its_name(tmp_path: Path, changed: dict[str, Any]) -> None:
+    assert llama_cpp.plan(lab(tmp_path, **changed), "halo1").id != llama_cpp.plan(lab(tmp_path), "halo1").id
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"nodes__halo3": None, "links": [], "serves__chat__workers": []},
+        {"serves__chat__port": 9999},
+        {"nodes__halo1__address": "10.43.0.99"},
+        {"links_range": "10.99.0.0/16"},
+    ],
+)
+def test_and_nothing_else_is(tmp_path: Path, changed: dict[str, Any]) -> None:
+    assert llama_cpp.plan(lab(tmp_path, **changed), "halo1").id == llama_cpp.plan(lab(tmp_path), "halo1").id
+
+
+def test_another_recipe_is_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = llama_cpp.plan(lab(tmp_path), "halo1").id
+    monkeypatch.setattr(llama_cpp, "RECIPE", llama_cpp.RECIPE + 1)
+    assert llama_cpp.plan(lab(tmp_path), "halo1").id != before
+
+
+def test_a_release_is_named_by_what_a_person_knows(tmp_path: Path) -> None:
+    source = {"git": "https://example.org/llama.cpp", "ref": "feature/x_y"}
+    identity = llama_cpp.plan(lab(tmp_path, llama_cpp__source=source), "halo1").id
+    assert re.fullmatch(r"feature-x_y-cpu-debian-13-x86_64-[0-9a-f]{10}", identity)
+
+
+# --- firewall
+
+
+@pytest.mark.parametrize("flavour", [DEBIAN, FEDORA, UBUNTU])
+def test_the_firewall_closes_rpc_ports_and_never_speaks_of_ssh(tmp_path: Path, flavour: Flavour) -> None:
+    whole = lab(tmp_path, flavour)
+    for name in whole.spec.nodes:
+        rules, unit = firewall.plan.files(firewall.plan.plan(whole, name))
+        assert "policy accept;" in rules.content
+        assert re.findall(r"dport (.*) (accept|drop)", rules.content)[-1] == ("{ 50052 }", "drop")
+        assert not re.search(r"\b22\b|ssh|flush|policy drop", rules.content)
+        assert "ExecStop" not in unit.content.replace("no ExecStop", "")
+
+
+def test_a_door_is_the_controllers_link_address_on_the_link(tmp_path: Path) -> None:
+    whole = lab(tmp_path)
+    assert firewall.plan.plan(whole, "halo1").doors == ()
+    (door,) = firewall.plan.plan(whole, "halo3").doors
+    assert (door.interface, str(door.source), str(door.destination), door.port) == (
+        "thunderbolt1",
+        "10.44.0.4",
+        "10.44.0.5",
+        50052,
+    )
+
+
+@pytest.mark.skipif(not shutil.which("nft") or not shutil.which("unshare"), reason="nft or unshare is not installed")
+def test_nft_takes_the_rules(tmp_path: Path) -> None:
+    (rules, _) = firewall.plan.files(firewall.plan.plan(lab(tmp_path), "halo2"))
+    path = tmp_path / "rules.nft"
+    path.write_text(rules.content)
+    command = ["unshare", "--user", "--map-root-user", "--net", "nft", "-c", "-f", str(path)]
+    if subprocess.run([*command[:4], "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody make a network namespace")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+# --- llama-server's flags
+
+
+def test_the_flags_of_a_new_llama_server(tmp_path: Path) -> None:
+    (server,) = llama_server.plan.plan(lab(tmp_path), "halo1")
+    assert lines(arguments(server, NEW)) == [
+        "--host 10.43.0.11",
+        "--port 8080",
+        "--model /var/lib/halofleet/models/tiny.gguf",
+        "--alias tiny",
+        "--ctx-size 2048",
+        "--load-mode none",
+        "--n-gpu-layers 999",
+        "--metrics",
+        "--rpc 10.44.0.1:50052,10.44.0.5:50052",
+        "--cache-ram 0",
+        "--log-verbosity 4",
+    ]
+
+
+def test_an_old_llama_server_is_asked_in_its_own_words(tmp_path: Path) -> None:
+    (server,) = llama_server.plan.plan(lab(tmp_path), "halo1")
+    words = arguments(server, frozenset())
+    assert "--no-mmap" in words
+    assert not NEW & set(words)
+
+
+def test_without_workers_there_is_no_rpc(tmp_path: Path) -> None:
+    (server,) = llama_server.plan.plan(lab(tmp_path, serves__chat__workers=[]), "halo1")
+    assert not {"--rpc", "--cache-ram"} & set(arguments(server, NEW))
+
+
+def test_the_users_own_flags_come_last(tmp_path: Path) -> None:
+    (server,) = llama_server.plan.plan(lab(tmp_path, serves__chat__extra=["--load-mode", "dio"]), "halo1")
+    assert arguments(server, NEW)[-2:] == ("--load-mode", "dio")
+
+
+def unquoted(line: str) -> str:
+    """systemd.service(5): C-style escapes in double quotes; %% and $$ are one."""
+    if line.startswith('"'):
+        line = re.sub(r"\\(.)", r"\1", line[1:-1])
+    return line.replace("%%", "%").replace("$$", "$")
+
+
+@given(st.text(st.characters(min_codepoint=32, exclude_characters="\x7f"), min_size=1))
+def test_quoting_comes_back(word: str) -> None:
+    assert unquoted(quoted(word)) == word
+    assert "\n" not in quoted(word)
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("/models/a.gguf", "/models/a.gguf"),
+        ("50%", "50%%"),
+        ("${HOME}", '"$${HOME}"'),
+        ("a b", '"a b"'),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("back\\slash", '"back\\\\slash"'),
+        ("", '""'),
+        (";", '";"'),
+    ],
+)
+def test_quoting(word: str, line: str) -> None:
+    assert quoted(word) == line
+
+
+# --- services
+
+GOOD = UnitState("loaded", "active", "running", "enabled", False, 7, "id", "r1", "/x")
+
+
+@pytest.mark.parametrize(
+    ("state", "commands"),
+    [
+        (GOOD, []),
+        (UnitState(), ["daemon-reload", "enable", "restart"]),
+        (UnitState("loaded", "active", "running", "disabled", revision="r1"), ["enable"]),
+        (UnitState("loaded", "active", "running", "enabled", revision="r0"), ["restart"]),
+        (UnitState("loaded", "active", "running", "enabled", True, revision="r1"), ["daemon-reload"]),
+        (UnitState("loaded", "active", "running", "enabled", True, revision="r0"), ["daemon-reload", "restart"]),
+        (UnitState("loaded", "failed", "failed", "enabled"), ["restart"]),
+        (UnitState("loaded", "activating", "auto-restart", "enabled"), ["restart"]),
+        (UnitState("not-found", "active", "running", "enabled", revision="r1"), ["daemon-reload"]),
+    ],
+)
+def test_the_commands_that_lead_to_a_service(state: UnitState, commands: list[str]) -> None:
+    found = [str(command) for command in changes((Service("x.service", "r1"),), {"x.service": state})]
+    assert [re.findall(r"systemctl (daemon-reload|enable|restart)", text)[-1] for text in found] == commands
+
+
+def test_a_unit_that_is_not_ours_needs_only_to_run() -> None:
+    assert runs(Service("x.service"), UnitState(active="active"))
+    assert not runs(Service("x.service"), UnitState(active="inactive"))
+
+
+def test_the_key_the_release_and_every_flag_are_in_the_revision(tmp_path: Path) -> None:
+    (server,) = llama_server.plan.plan(lab(tmp_path), "halo1")
+    (other,) = llama_server.plan.plan(lab(tmp_path, llama_cpp__cmake=["-DX=1"]), "halo1")
+    (longer,) = llama_server.plan.plan(lab(tmp_path, serves__chat__context=8192), "halo1")
+    units = [llama_server.plan.unit(each, NEW, key) for each, key in ((server, "k"), (server, "l"), (other, "k"))]
+    units += [llama_server.plan.unit(longer, NEW, "k"), llama_server.plan.unit(server, frozenset(), "k")]
+    revisions = {service.revision for _, service in units}
+    assert len(revisions) == 5
+    for file, service in units:
+        assert f"HALOFLEET_REVISION={service.revision}\n" in file.content
+
+
+# --- files
+
+
+def every_unit(whole: Lab) -> list[File]:
+    files = [file for name in whole.spec.nodes for file in firewall.plan.files(firewall.plan.plan(whole, name))]
+    files += [llama_server.plan.unit(server, NEW, "k")[0] for server in llama_server.plan.plan(whole, "halo1")]
+    worker = rpc_server.plan.plan(whole, "halo2")
+    assert worker is not None
+    return [file for file in (*files, rpc_server.plan.unit(worker)[0]) if file.path.endswith(".service")]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    paths = []
+    for file in {file.path: file for file in every_unit(lab(tmp_path))}.values():
+        path = tmp_path / Path(file.path).name
+        # verify wants the programs to exist
+        text = re.sub(r"^(Exec\w+=)(/opt/\S+|nft)", r"\1/bin/true", file.content, flags=re.M)
+        path.write_text(text.replace("User=halofleet", "User=root"))
+        paths.append(str(path))
+    result = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    ours = [line for line in result.stderr.splitlines() if "halofleet" in line]
+    assert ours == []
+
+
+def test_the_link_files(tmp_path: Path) -> None:
+    first, second = network.plan.files(network.plan.plan(lab(tmp_path), "halo3"))
+    assert first.path == "/etc/systemd/network/30-halofleet-thunderbolt1.network"
+    assert "[Match]\nName=thunderbolt1\n" in first.content
+    assert "\nAddress=10.44.0.5/31\n" in first.content
+    assert "\nRequiredForOnline=no\n" in first.content
+    assert "\nAddress=10.44.0.9/31\n" in second.content
+    assert not re.search("DHCP|Gateway|DNS", first.content + second.content)
+
+
+def test_directories_come_before_what_is_in_them(tmp_path: Path) -> None:
+    paths = [directory.path for directory in base.plan.directories(base.plan.plan(lab(tmp_path), "halo1"))]
+    for index, path in enumerate(paths):
+        assert not [later for later in paths[index:] if path.startswith(f"{later}/")]
+
+
+def test_the_job_runner_passes_shellcheck(tmp_path: Path) -> None:
+    checker = shutil.which("shellcheck") or str(Path(__import__("sys").executable).with_name("shellcheck"))
+    script = tmp_path / "job.sh"
+    script.write_text(RUNNER)
+    result = subprocess.run([checker, str(script)], capture_output=True, text=True, check=False)
+    assert result.stdout == ""
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1), min_size=1))
+def test_a_line_of_the_unit_for_every_flag(words: list[str]) -> None:
+    found = lines(tuple(words))
+    assert " ".join(found) == " ".join(map(quoted, words))
+    assert all(not shlex.quote(line).startswith("--") or line.startswith("--") for line in found)
