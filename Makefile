@@ -27,9 +27,9 @@ lock: ## write requirements.lock again from pyproject.toml
 # --- the lab -------------------------------------------------------------------------------------
 # A run that was interrupted, or limited to no node, ends with 0 in pyinfra; here it ends with what it is.
 cluster: .venv/ok lab ## make the lab match inventory/lab.yml (LAB=inventory/other.py for another)
-	@rm -f .outcome; HALOFLEET_OUTCOME=.outcome .venv/bin/pyinfra -y $(LAB) deploys/cluster.py $(ARGS)
-	@test -s .outcome || { echo 'make cluster: the run did not reach its end' >&2; exit 1; }
-	@rm -f .outcome
+	@outcome=$$(mktemp) && trap 'rm -f "$$outcome"' EXIT && \
+	HALOFLEET_OUTCOME=$$outcome .venv/bin/pyinfra -y $(LAB) deploys/cluster.py $(ARGS) && \
+	{ test -s "$$outcome" || { echo 'make cluster: the run did not reach its end' >&2; exit 1; }; }
 
 lab: .venv/ok ## only the virtual hosts, where the inventory has any
 	@if grep -qs '^virtual:' $(LAB:.py=.yml); then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data lab=$(LAB:.py=.yml); fi
