@@ -27,6 +27,7 @@ lock: ## write requirements.lock again from pyproject.toml
 # --- the lab -------------------------------------------------------------------------------------
 # A run that was interrupted, or limited to no node, ends with 0 in pyinfra; here it ends with what it is.
 cluster: .venv/ok lab ## make the lab match inventory/lab.yml (LAB=inventory/other.py for another)
+	@test -f $(LAB) || { echo '$(LAB): no such inventory' >&2; exit 2; }
 	@outcome=$$(mktemp) && trap 'rm -f "$$outcome"' EXIT && \
 	HALOFLEET_OUTCOME=$$outcome .venv/bin/pyinfra -y $(LAB) deploys/cluster.py $(ARGS) && \
 	{ test -s "$$outcome" || { echo 'make cluster: the run did not reach its end' >&2; exit 1; }; }

@@ -7,6 +7,7 @@ import shlex
 
 from pyinfra.api import FactBase, Host, StringCommand, operation
 
+from inventory.spec.models import GitSource
 from roles.lib import remote
 from roles.lib.jobs import job
 from roles.lib.layout import BUILDS, CURRENT
@@ -96,6 +97,8 @@ def _manifest(release: Release) -> dict[str, object]:
 
 
 def _send_source(host: Host, release: Release) -> None:
+    label = release.source.ref if isinstance(release.source, GitSource) else release.source.archive
+    host.log(f"the source, {label}, goes to this node")
     tarball = source.fetch(release.source)
     folder = f"{BUILDS}/{release.id}"
     remote.read(host, StringCommand(f"mkdir -p {shlex.quote(folder)}"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -106,10 +107,14 @@ def _download(archive: str, part: Path) -> None:
 
 
 def _pip_download(requirement: str, part: Path) -> None:
-    """pip, because it knows this machine's package index and its certificates."""
+    """pip, because it knows this machine's package index and its certificates.
+
+    pip reads the package's metadata, for which it may install the package's build tools aside; those as wheels.
+    """
+    name = re.split(r"[<>=!~\[; ]", requirement, maxsplit=1)[0]
     with tempfile.TemporaryDirectory(dir=part.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--no-binary", ":all:", "--dest", folder, requirement]
+        command += ["--no-binary", name, "--dest", folder, requirement]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         found = list(Path(folder).glob("*.tar.gz"))
         if result.returncode or len(found) != 1:

@@ -125,13 +125,17 @@ def traces(lab: Lab) -> dict[str, list[str]]:
         "mounts": of(Path("/proc/self/mounts").read_text()),
         "processes": of(output("ps", "-eo", "args")) + [str(path) for path in environments],
         "groups": of(groups),
-        "top groups": sorted(
-            str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.name in ("payload", "supervisor")
-        ),
+        "abandoned groups": sorted(filter(abandoned, map(str, Path("/sys/fs/cgroup").glob("*/[ps]*")))),
         "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text()],
         "nspawn": of("\n".join(map(str, Path("/run/systemd/nspawn").rglob("*")))),
         "files": [str(path) for path in (lab.instance.home / "virtual").glob("*")],
     }
+
+
+def abandoned(group: str) -> bool:
+    """A group as nspawn makes them for a host that has none of its own, and nothing in it: another's is in use."""
+    members = (path.read_text() for path in Path(group).rglob("cgroup.procs"))
+    return Path(group).name in ("payload", "supervisor") and not any(members)
 
 
 def marked(path: Path, name: str) -> bool:

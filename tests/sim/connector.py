@@ -129,10 +129,10 @@ class SimConnector(HaloConnector):
         self._send(f"fetch {path}", "", lambda: local.write_bytes(self.sim.files.real(path).read_bytes()))
 
     def put_file(self, *arguments: Any, **keywords: Any) -> bool:
-        raise NotModelled("put_file")
+        raise NotModelled("put_file", arguments, keywords)
 
     def get_file(self, *arguments: Any, **keywords: Any) -> bool:
-        raise NotModelled("get_file")
+        raise NotModelled("get_file", arguments, keywords)
 
     def _alive(self) -> None:
         if self.dies_after is not None and self.changes >= self.dies_after:

@@ -69,9 +69,9 @@ class Files:
                 raise NotModelled(call)
         user, group = owner.split(":")
         if user not in self.names("passwd"):
-            return Reply(stderr=f"chown: invalid user: ‘{owner}’\n", status=1)
+            return Reply(stderr=f"chown: invalid user: '{owner}'\n", status=1)
         if group not in self.names("group"):
-            return Reply(stderr=f"chown: invalid group: ‘{owner}’\n", status=1)
+            return Reply(stderr=f"chown: invalid group: '{owner}'\n", status=1)
         if not paths[0].exists():
             return Reply(stderr=f"chown: cannot access '{name}': No such file or directory\n", status=1)
         for path in paths:

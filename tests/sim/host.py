@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.sim.build import Build
-from tests.sim.files import Files, inodes
+from tests.sim.files import Files
 from tests.sim.flavours import NETWORKD, Flavour
 from tests.sim.network import Network
 from tests.sim.packages import Packages
-from tests.sim.shell import OPTIONAL, STAT, STUB, Call, NotModelled, Reply, Shell
+from tests.sim.programs import OPTIONAL, STUB
+from tests.sim.shell import STAT, Call, NotModelled, Reply, Shell
 from tests.sim.sockets import Sockets
+from tests.sim.state import State
 from tests.sim.systemd import Systemd
 
-VOLATILE = re.compile(r"/proc/|/run/halofleet-.*\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
-"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
 
-
-class SimHost:
+class SimHost(State):
     """base: an empty folder. interfaces: the ends of cables, plugged in and without addresses."""
 
     def __init__(
@@ -76,11 +73,11 @@ class SimHost:
             "systemd-run": self.systemd.systemd_run,
             "cmake": Build(self.root).cmake,
             "ninja": Build(self.root).ninja,
-            "strip": lambda call: Reply(),
+            "strip": lambda _: Reply(),
             "lastlog": lambda call: Reply(stdout=f"{call.words[-1]}  **Never logged in**\n"),
             "df": self._df,
             "uname": self._uname,
-            "sleep": lambda call: Reply(),
+            "sleep": lambda _: Reply(),
         }
         for name in flavour.programs:
             self._put_program(name)
@@ -175,55 +172,11 @@ class SimHost:
         """A file of the host."""
         return self.files.real(path).read_text()
 
-    def fingerprint(self) -> object:
-        """Differs whenever anything was changed, even if to the same."""
-        tree = {path: _identity(seen) for path, seen in inodes(self.root) if "/tree/proc/" not in f"{path}/"}
-        units = [(unit.name, unit.text, unit.active, unit.invocation) for unit in self.systemd.units.values()]
-        return tree, dict(self.files.owners), self._model(), units
-
-    def state(self) -> object:
-        """What the host is: two ways that lead to the same place have equal states."""
-        tree = {name: self._seen(path) for path in self.root.rglob("*") if not VOLATILE.match(name := self._name(path))}
-        units = {unit.name: (unit.active, unit.sub, unit.text) for unit in self.systemd.units.values()}
-        return tree, units, self._model()
-
-    def _model(self) -> object:
-        network = self.network
-        addresses = {name: tuple(own) for name, own in network.addresses.items()}
-        return (
-            sorted(self.packages.installed),
-            sorted(self.systemd.enabled),
-            addresses,
-            dict(network.tables),
-            dict(network.known),
-        )
-
-    def _name(self, path: Path) -> str:
-        return f"/{path.relative_to(self.root)}"
-
-    def _seen(self, path: Path) -> tuple[str, ...]:
-        if path.is_symlink():
-            return "link", str(path.readlink())
-        mode = f"{path.stat().st_mode & 0o7777:o}"
-        if path.is_dir():
-            return "directory", mode, self.files.owner(path)
-        if path.suffixes[-2:] == [".tar", ".gz"]:
-            return "file", mode, self.files.owner(path)  # the times in it differ
-        content = path.read_bytes()
-        assert str(self.root).encode() not in content, f"{path} tells of the simulation"
-        text = content.decode(errors="replace")
-        if path.name.endswith(".sha256"):
-            text = re.sub(r"-\d+$", "-TIME", text.strip())
-        return "file", mode, self.files.owner(path), text
-
     def _df(self, call: Call) -> Reply:
         if call.words != ("--output=avail", "-m", "/var/lib"):
             raise NotModelled(call)
         return Reply(f"Avail\n{self.free:>5}\n")
 
     def _uname(self, call: Call) -> Reply:
-        return Reply({("-m",): f"{self.arch}\n", ("-s",): "Linux\n"}[call.words])
-
-
-def _identity(seen: os.stat_result) -> tuple[int, ...]:
-    return seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns
+        known = {"-m": f"{self.arch}\n", "-s": "Linux\n"}
+        return Reply("".join(known[word] for word in call.words))

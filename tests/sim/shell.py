@@ -12,95 +12,17 @@ import re
 import select
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from gevent.monkey import get_original
 
+from tests.sim.programs import shared_programs
+
 POLL = get_original("select", "poll")
 """pyinfra_cli lets gevent replace it, and a fork or a wait then costs milliseconds."""
 
-REAL = [
-    "awk",
-    "base64",
-    "basename",
-    "cat",
-    "chmod",
-    "cmp",
-    "cut",
-    "dirname",
-    "env",
-    "expr",
-    "false",
-    "find",
-    "flock",
-    "grep",
-    "gzip",
-    "head",
-    "install",
-    "ln",
-    "ls",
-    "mkdir",
-    "mktemp",
-    "mv",
-    "printf",
-    "readlink",
-    "rm",
-    "rmdir",
-    "sed",
-    "seq",
-    "sh",
-    "sha256sum",
-    "sort",
-    "tail",
-    "tar",
-    "tee",
-    "test",
-    "touch",
-    "tr",
-    "true",
-    "uniq",
-    "wc",
-    "xargs",
-]
-"""Programs that only touch files and text: the real ones run."""
-
-OPTIONAL = frozenset(
-    [
-        "apt-get",
-        "dpkg",
-        "dpkg-query",
-        "dnf",
-        "rpm",
-        "restorecon",
-        "nft",
-        "networkctl",
-        "cmake",
-        "ninja",
-        "strip",
-        "lastlog",
-        "lastlogin",
-    ]
-)
-"""Programs that some hosts do not have: they are on the PATH only where the model puts them."""
-
-STUB = r"""#!/bin/sh
-printf '%s\0' "$#" "${0##*/}" "$SIM_USER" "$PWD" "$@" >"$SIM_ASK"
-read -r status <"$SIM_ANSWER"
-[ ! -s "$SIM_OUT" ] || cat "$SIM_OUT"
-[ ! -s "$SIM_ERR" ] || cat "$SIM_ERR" >&2
-exit "$status"
-"""
-SUDO = """#!/bin/sh
-[ "$1 $2" = "-H -n" ] || exec sudo-with-other-options "$@"
-shift 2
-SIM_USER=root
-export SIM_USER
-exec "$@"
-"""
 STAT = "{pid} ({comm}) S {parent} 122 123 0 -1 4194560 356 10577 2 20 0 0 4 5 20 0 1 0 {start} 2744320 420\n"
 """/proc/PID/stat (trixie, shortened): field 4 is the parent, field 22 the start time."""
 
@@ -128,26 +50,6 @@ class Reply:
 
 class NotModelled(BaseException):
     """Something was asked that the model does not know. No `except Exception` may swallow it."""
-
-
-@cache
-def shared_programs() -> Path:
-    """A folder for the PATH: the real programs, and a stub for every other one that this machine has."""
-    folder = Path(tempfile.mkdtemp(prefix="halofleet-sim-"))
-    stub = folder / "stub"
-    stub.write_text(STUB)
-    stub.chmod(0o755)
-    (folder / "sudo").write_text(SUDO)
-    (folder / "sudo").chmod(0o755)
-    for place in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
-        for name in os.listdir(place) if Path(place).is_dir() else ():
-            if name not in OPTIONAL and name not in REAL and not (folder / name).exists():
-                (folder / name).symlink_to(stub)
-    for name in REAL:
-        found = shutil.which(name)
-        if found:
-            (folder / name).symlink_to(found)
-    return folder
 
 
 @dataclass
@@ -216,8 +118,8 @@ class Shell:
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             os.close(asked)
             os.close(answered)
-        texts = ((folder / name).read_bytes().decode() for name in ("stdout", "stderr"))
-        return Reply(*map(self.outside, texts), status)
+        out, err = (self.outside((folder / name).read_bytes().decode()) for name in ("stdout", "stderr"))
+        return Reply(out, err, status)
 
     def _enter(self, pid: int) -> Path:
         entry = self.root / f"proc/{pid}"

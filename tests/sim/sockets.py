@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from tests.sim.shell import Call, NotModelled, Reply
-from tests.sim.systemd import Systemd, Unit
+from tests.sim.systemd import Systemd
+from tests.sim.units import Unit
 
 
 class Sockets:

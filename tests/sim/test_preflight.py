@@ -48,13 +48,13 @@ def test_the_lock_keeps_others_out_as_long_as_its_session_lives(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("roles.preflight.operations.PATIENCE_SECONDS", 1)
-    monkeypatch.setattr("roles.preflight.operations.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("roles.preflight.operations.time.sleep", lambda _: None)
     stage = stages("fedora", "halo1")
     sim = stage.before("preflight")
     disconnect = sim.disconnect
     monkeypatch.setattr(sim, "disconnect", lambda: None)  # the first run is still there
     stage.run("preflight", sim)
-    with pytest.raises(Refused, match="one run at a time: held by .* pid .* since"):
+    with pytest.raises(Refused, match=r"one run at a time: held by .* pid .* since"):
         stage.run("preflight", sim)
     # Its session ends, as when the control machine is switched off.
     for session in range(1, sim.sessions + 1):

@@ -1,0 +1,58 @@
+"""What is on the PATH of a simulated host: this machine's own text tools, and stubs that ask the model."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+REAL = frozenset(
+    re.findall(
+        r"\S+",
+        "awk base64 basename cat chmod cmp cut dirname env expr false find flock grep gzip head install ln ls mkdir "
+        "mktemp mv printf readlink rm rmdir sed seq sh sha256sum sort tail tar tee test touch tr true uniq wc xargs",
+    )
+)
+"""Programs that only touch files and text: the real ones run."""
+
+OPTIONAL = frozenset(
+    re.findall(r"\S+", "apt-get dpkg dpkg-query dnf rpm restorecon nft networkctl cmake ninja strip lastlog lastlogin")
+)
+"""Programs that some hosts do not have: they are on the PATH only where the model puts them."""
+
+STUB = r"""#!/bin/sh
+printf '%s\0' "$#" "${0##*/}" "$SIM_USER" "$PWD" "$@" >"$SIM_ASK"
+read -r status <"$SIM_ANSWER"
+[ ! -s "$SIM_OUT" ] || cat "$SIM_OUT"
+[ ! -s "$SIM_ERR" ] || cat "$SIM_ERR" >&2
+exit "$status"
+"""
+SUDO = """#!/bin/sh
+[ "$1 $2" = "-H -n" ] || exec sudo-with-other-options "$@"
+shift 2
+SIM_USER=root
+export SIM_USER
+exec "$@"
+"""
+
+
+@cache
+def shared_programs() -> Path:
+    """A folder for the PATH: the real programs, and a stub for every other one that this machine has."""
+    folder = Path(tempfile.mkdtemp(prefix="halofleet-sim-"))
+    stub = folder / "stub"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    (folder / "sudo").write_text(SUDO)
+    (folder / "sudo").chmod(0o755)
+    for place in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        for name in {path.name for path in Path(place).glob("*")} - OPTIONAL - REAL:
+            if not (folder / name).exists():
+                (folder / name).symlink_to(stub)
+    for name in REAL:
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(found)
+    return folder

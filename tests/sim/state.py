@@ -1,0 +1,70 @@
+"""What a simulated host is, to be compared."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tests.sim.files import Files, inodes
+from tests.sim.network import Network
+from tests.sim.packages import Packages
+from tests.sim.systemd import Systemd
+
+VOLATILE = re.compile(r"/proc/|/run/halofleet-.*\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
+"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
+
+
+class State:
+    """The part of a host that looks at the whole of it."""
+
+    root: Path
+    files: Files
+    network: Network
+    systemd: Systemd
+    packages: Packages
+
+    def fingerprint(self) -> object:
+        """Differs whenever anything was changed, even if to the same."""
+        tree = {path: _identity(seen) for path, seen in inodes(self.root) if "/tree/proc/" not in f"{path}/"}
+        units = [(unit.name, unit.text, unit.active, unit.invocation) for unit in self.systemd.units.values()]
+        return tree, dict(self.files.owners), self._model(), units
+
+    def state(self) -> object:
+        """What the host is: two ways that lead to the same place have equal states."""
+        tree = {name: self._seen(path) for path in self.root.rglob("*") if not VOLATILE.match(name := self._name(path))}
+        units = {unit.name: (unit.active, unit.sub, unit.text) for unit in self.systemd.units.values()}
+        return tree, units, self._model()
+
+    def _model(self) -> object:
+        network = self.network
+        addresses = {name: tuple(own) for name, own in network.addresses.items()}
+        return (
+            sorted(self.packages.installed),
+            sorted(self.systemd.enabled),
+            addresses,
+            dict(network.tables),
+            dict(network.known),
+        )
+
+    def _name(self, path: Path) -> str:
+        return f"/{path.relative_to(self.root)}"
+
+    def _seen(self, path: Path) -> tuple[str, ...]:
+        if path.is_symlink():
+            return "link", str(path.readlink())
+        mode = f"{path.stat().st_mode & 0o7777:o}"
+        if path.is_dir():
+            return "directory", mode, self.files.owner(path)
+        if path.suffixes[-2:] == [".tar", ".gz"]:
+            return "file", mode, self.files.owner(path)  # the times in it differ
+        content = path.read_bytes()
+        assert str(self.root).encode() not in content, f"{path} tells of the simulation"
+        text = content.decode(errors="replace")
+        if path.name.endswith(".sha256"):
+            text = re.sub(r"-\d+$", "-TIME", text.strip())
+        return "file", mode, self.files.owner(path), text
+
+
+def _identity(seen: os.stat_result) -> tuple[int, ...]:
+    return seen.st_ino, seen.st_mode, seen.st_size, seen.st_mtime_ns

@@ -1,0 +1,143 @@
+"""systemd's units: as it has loaded them, which is not always what their files say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.sim.shell import Reply, Shell
+
+FOLDER = "etc/systemd/system"
+
+
+@dataclass
+class Unit:
+    """text: the file as it was loaded; empty for a unit of the distribution."""
+
+    name: str
+    text: str = ""
+    active: str = "inactive"
+    sub: str = "dead"
+    pid: int = 0
+    invocation: str = ""
+
+    def values(self, key: str) -> list[str]:
+        joined = self.text.replace("\\\n", " ")
+        return [" ".join(value.split()) for value in re.findall(rf"^{key}=(.*)$", joined, re.M)]
+
+
+class Manager:
+    """What systemd knows and does. started: told of every unit of the distribution that starts."""
+
+    def __init__(self, root: Path, shell: Shell, started: Callable[[str], None]) -> None:
+        self.root, self.shell, self.started = root, shell, started
+        self.vendor: set[str] = set()
+        self.enabled: set[str] = set()
+        self.units: dict[str, Unit] = {}
+        """In memory: what runs, or has failed."""
+        self.counter = 9_000_000
+
+    def install(self, enabled: frozenset[str], disabled: frozenset[str]) -> None:
+        """A package brings units; Debian starts what it enables, and so does an image."""
+        self.vendor |= enabled | disabled
+        self.enabled |= enabled
+        for name in enabled:
+            self.start(name)
+
+    def file(self, name: str) -> str | None:
+        path = self.root / FOLDER / name
+        return path.read_text() if path.is_file() else "" if name in self.vendor else None
+
+    def find(self, name: str) -> Unit | None:
+        """The unit in memory, or read from its file; None where there is neither."""
+        text = self.file(name)
+        return self.units.get(name) or (None if text is None else Unit(name, text))
+
+    # --- starting and stopping
+
+    def start(self, name: str) -> Reply:
+        unit = self.find(name)
+        if unit is None:
+            return Reply(stderr=f"Failed to start {name}: Unit {name} not found.\n", status=5)
+        for other in unit.values("Requires"):
+            if (needed := self.find(other)) is None or needed.active != "active":
+                reply = self.start(other)
+                if reply.status:
+                    return reply
+        self.units[name] = unit
+        self._leave(unit)
+        self.counter += 1
+        unit.invocation = f"{self.counter:032x}"
+        failure = self._execute(unit)
+        if failure:
+            again = "always" in unit.values("Restart")
+            unit.active, unit.sub = ("activating", "auto-restart") if again else ("failed", "failed")
+            error = f'Job for {name} failed because {failure}.\nSee "systemctl status {name}" for details.\n'
+            return Reply(stderr=error, status=1)
+        return Reply()
+
+    def _execute(self, unit: Unit) -> str:
+        """Runs what the unit says; returns why it failed, or nothing."""
+        unit.active, unit.sub = "active", "running"
+        if not unit.text:
+            unit.pid = self.counter
+            self.started(unit.name)
+            return ""
+        if unit.values("Type") == ["oneshot"]:
+            unit.sub = "exited"
+            for line in (*unit.values("ExecStart"), *unit.values("ExecStartPost")):
+                if self.shell.run(f"sh -c {quoted(line)}", user="root").status:
+                    return "the control process exited with error code"
+            return ""
+        users = (self.root / "etc/passwd").read_text()
+        credentials = [line.partition(":")[2] for line in unit.values("LoadCredential")]
+        binary = (self.root / unit.values("ExecStart")[0].split()[0].removeprefix("/")).resolve()
+        if any(f"{user}:" not in users for user in unit.values("User")):
+            return "the control process exited with error code (status=217/USER)"
+        if not all((self.root / path.removeprefix("/")).is_file() for path in credentials):
+            return "the control process exited with error code (status=243/CREDENTIALS)"
+        if not binary.is_file():
+            return "the control process exited with error code (status=203/EXEC)"
+        unit.pid = self.counter
+        entry = self.root / f"proc/{unit.pid}"
+        entry.mkdir()
+        (entry / "environ").write_text("".join(f"{line}\0" for line in ("LANG=C.UTF-8", *unit.values("Environment"))))
+        (entry / "exe").symlink_to(self.shell.outside(str(binary)))
+        return ""
+
+    def _leave(self, unit: Unit) -> None:
+        entry = self.root / f"proc/{unit.pid}"
+        if unit.pid and entry.is_dir():
+            for file in entry.iterdir():
+                file.unlink()
+            entry.rmdir()
+        unit.active, unit.sub, unit.pid, unit.invocation = "inactive", "dead", 0, ""
+
+    def restart(self, name: str) -> Reply:
+        """Units that require this one are restarted with it (systemd.unit(5), Requires=)."""
+        if (unit := self.units.get(name)) is not None:
+            self._leave(unit)
+        reply = self.start(name)
+        for other in list(self.units.values()):
+            if other.active == "active" and name in other.values("Requires") and not reply.status:
+                self.start(other.name)
+        return reply
+
+    def stop(self, name: str) -> None:
+        for unit in [unit for unit in self.units.values() if unit.name == name or name in unit.values("Requires")]:
+            self._leave(unit)
+            del self.units[unit.name]
+
+    def daemon_reload(self) -> None:
+        for unit in list(self.units.values()):
+            text = self.file(unit.name)
+            if text is not None:
+                unit.text = text
+            elif unit.active != "active":
+                del self.units[unit.name]
+
+
+def quoted(line: str) -> str:
+    return "'" + line.replace("'", "'\\''") + "'"
