@@ -48,7 +48,7 @@ def _tree(path: Path, shown: str) -> Tree:
     except YamlError as error:
         raise LabError([SpecError(shown, error.line, "", str(error))]) from None
     if tree.data is None:
-        raise _refused(shown, "is empty; inventory/examples has labs to start from")
+        raise _refused(shown, "is empty; start from the inventory/lab.yml that halofleet ships")
     if not isinstance(tree.data, dict):
         raise LabError([SpecError(shown, tree.line(()), "", "the file must be a mapping (nodes: ..., serves: ...)")])
     return tree

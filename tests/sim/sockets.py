@@ -27,7 +27,7 @@ class Sockets:
 
     @staticmethod
     def _option(unit: Unit, name: str) -> str:
-        found = re.search(rf" --{name} (\S+)", unit.values("ExecStart")[0])
+        found = re.search(rf" --{name} (\S+)", unit.runs)
         return found[1] if found else ""
 
     def _workers(self, unit: Unit) -> list[str]:

@@ -33,7 +33,7 @@ class State:
     def state(self) -> object:
         """What the host is: two ways that lead to the same place have equal states."""
         tree = {name: self._seen(path) for path in self.root.rglob("*") if not VOLATILE.match(name := self._name(path))}
-        units = {unit.name: (unit.active, unit.sub, unit.text) for unit in self.systemd.units.values()}
+        units = {unit.name: (unit.active, unit.sub, unit.text, unit.runs) for unit in self.systemd.units.values()}
         return tree, units, self._model()
 
     def _model(self) -> object:

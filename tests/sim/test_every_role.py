@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
+from tests.sim.host import SimHost
 
 CASES = [
     ("preflight", "halo1"),
@@ -91,3 +93,41 @@ def test_whoever_does_not_log_in_as_root_needs_sudo_for_everything(
     assert run.ended
     assert [sent.raw for sent in run.sent if sent.raw and not sent.raw.startswith("sudo -H -n sh -c ")] == []
     assert stage.run(role, sim).flat == []
+
+
+@pytest.mark.parametrize(
+    ("role", "node", "changed"),
+    [
+        ("network", "halo2", {"links__0__number": 1}),
+        ("firewall", "halo2", {"serves__chat__rpc_port": 50060}),
+        ("llama_cpp", "halo2", {"llama_cpp__cmake": ["-DGGML_LTO=ON"]}),
+        ("rpc_server", "halo2", {"serves__chat__rpc_port": 50060}),
+        ("rpc_server", "halo2", {"serves__chat__workers": ["halo3"]}),
+        ("llama_server", "halo1", {"serves__chat__port": 9090}),
+    ],
+)
+def test_an_interrupted_change_is_healed_by_the_next_run(
+    stages: Stages, role: str, node: str, changed: dict[str, Any]
+) -> None:
+    """Restarts are decided by what runs, not by what a run has just changed."""
+    stage = stages("fedora", node)
+
+    def settled() -> SimHost:
+        stage.changed.clear()
+        sim = stage.before(role)
+        _ready(stage, role)
+        stage.run(role, sim)
+        stage.change(**changed)
+        stage.artifact()
+        return sim
+
+    whole = settled()
+    changes = stage.run(role, whole).changes
+    assert changes > 0
+    assert whole.systemd.stale() == []
+    for count in range(1, changes + 1):
+        sim = settled()
+        stage.run(role, sim, dies_after=count)
+        stage.run(role, sim)
+        assert sim.state() == whole.state(), f"interrupted after change {count} of {changes}"
+        assert stage.run(role, sim).flat == []

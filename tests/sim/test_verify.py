@@ -111,7 +111,7 @@ def test_a_server_that_asks_for_no_key(
 def test_a_worker_that_holds_no_layers(stages: Stages, server: ThreadingHTTPServer) -> None:
     stage, sim = controller(stages, "fedora", server)
     unit = sim.systemd.units["halofleet-server-chat.service"]
-    unit.text = unit.text.replace(",10.44.0.5:50052", "")
+    unit.runs = unit.runs.replace(",10.44.0.5:50052", "")
     with pytest.raises(Failed, match=r"no layers on 10\.44\.0\.5:50052"):
         stage.run("verify", sim)
 

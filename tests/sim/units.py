@@ -14,7 +14,7 @@ FOLDER = "etc/systemd/system"
 
 @dataclass
 class Unit:
-    """text: the file as it was loaded; empty for a unit of the distribution."""
+    """text: the file as it was loaded, empty for a unit of the distribution; runs: the text that it was started with."""
 
     name: str
     text: str = ""
@@ -22,8 +22,10 @@ class Unit:
     sub: str = "dead"
     pid: int = 0
     invocation: str = ""
+    runs: str = ""
 
     def values(self, key: str) -> list[str]:
+        """What the file says of the key."""
         joined = self.text.replace("\\\n", " ")
         return [" ".join(value.split()) for value in re.findall(rf"^{key}=(.*)$", joined, re.M)]
 
@@ -55,6 +57,11 @@ class Manager:
         text = self.file(name)
         return self.units.get(name) or (None if text is None else Unit(name, text))
 
+    def stale(self) -> list[str]:
+        """Units that run something else than their file says."""
+        active = [unit for unit in self.units.values() if unit.active == "active"]
+        return [unit.name for unit in active if not unit.runs == unit.text == self.file(unit.name)]
+
     # --- starting and stopping
 
     def start(self, name: str) -> Reply:
@@ -80,7 +87,7 @@ class Manager:
 
     def _execute(self, unit: Unit) -> str:
         """Runs what the unit says; returns why it failed, or nothing."""
-        unit.active, unit.sub = "active", "running"
+        unit.active, unit.sub, unit.runs = "active", "running", unit.text
         if not unit.text:
             unit.pid = self.counter
             self.started(unit.name)
@@ -113,7 +120,8 @@ class Manager:
             for file in entry.iterdir():
                 file.unlink()
             entry.rmdir()
-        unit.active, unit.sub, unit.pid, unit.invocation = "inactive", "dead", 0, ""
+        unit.active, unit.sub, unit.pid = "inactive", "dead", 0
+        unit.invocation = unit.runs = ""
 
     def restart(self, name: str) -> Reply:
         """Units that require this one are restarted with it (systemd.unit(5), Requires=)."""
