@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shlex
@@ -28,10 +29,10 @@ def key(server: LlamaServer) -> str:
 def create(host: Host, server: LlamaServer) -> None:
     """Puts a key on the node: this machine's copy where it has one (the box was set up anew), else a fresh one."""
     path = home.api_key(server.lab, server.serve)
-    known = path.read_text() if path.is_file() else None
-    make = "cat" if known else "head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo"
+    known = base64.b64encode(path.read_bytes()).decode() if path.is_file() else None
+    make = "base64 -d" if known else "{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }"
     final, part = shlex.quote(server.key_path), shlex.quote(f"{server.key_path}.part")
-    script = f"umask 077; {{ {make}; }} >{part} && chmod 400 {part} && chown root:root {part} && mv -f {part} {final}"
+    script = f"umask 077; {make} >{part} && chmod 400 {part} && chown root:root {part} && mv -f {part} {final}"
     ok, output = remote.run(host, StringCommand(script), stdin=known)
     if not ok:
         raise Failed(f"{host.name}: {server.key_path}: {output.stderr}")
@@ -39,11 +40,11 @@ def create(host: Host, server: LlamaServer) -> None:
 
 def adopt(host: Host, server: LlamaServer) -> None:
     """Copies the node's key to this machine, 0600 from its first byte."""
-    text = remote.read(host, StringCommand(f"cat {shlex.quote(server.key_path)}"))
+    text = remote.read(host, StringCommand(f"base64 -w 0 {shlex.quote(server.key_path)}"))
     path = home.api_key(server.lab, server.serve)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text.strip() + "\n")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(base64.b64decode(text))
     part.replace(path)

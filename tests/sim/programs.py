@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
 import tempfile
@@ -41,7 +42,9 @@ exec "$@"
 @cache
 def shared_programs() -> Path:
     """A folder for the PATH: the real programs, and a stub for every other one that this machine has."""
-    folder = Path(tempfile.mkdtemp(prefix="halofleet-sim-"))
+    keep = tempfile.TemporaryDirectory(prefix="halofleet-sim-")
+    atexit.register(keep.cleanup)
+    folder = Path(keep.name)
     stub = folder / "stub"
     stub.write_text(STUB)
     stub.chmod(0o755)

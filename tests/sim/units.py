@@ -14,7 +14,7 @@ FOLDER = "etc/systemd/system"
 
 @dataclass
 class Unit:
-    """text: the file as it was loaded, empty for a unit of the distribution; runs: the text that it was started with."""
+    """text: the file as it was loaded, empty for the distribution's; runs: the text that it was started with."""
 
     name: str
     text: str = ""
