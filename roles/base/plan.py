@@ -12,7 +12,18 @@ from roles.lib.paths import Directory
 # libgomp: the CPU backend is linked with OpenMP. Package names: each distribution's own index.
 PACKAGES: Table = {
     "apt": ("ca-certificates", "iproute2", "libgomp1", "nftables", "procps"),
-    "dnf": ("ca-certificates", "iproute", "libgomp", "nftables", "procps-ng", "systemd-networkd"),
+    "dnf": (
+        "ca-certificates",
+        "diffutils",
+        "findutils",
+        "gzip",
+        "iproute",
+        "libgomp",
+        "nftables",
+        "procps-ng",
+        "systemd-networkd",
+        "tar",
+    ),
 }
 
 # Any of these keeps the time; a host that has one is left alone (Ubuntu 26.04 and Fedora have chrony).

@@ -36,4 +36,4 @@ def rules_loaded() -> Commands:
     # Checked first: a rule set that nft refuses must not cost the one that is loaded.
     yield StringCommand(f"nft -c -f {RULES}")
     yield StringCommand(f"systemctl daemon-reload && systemctl enable --quiet {UNIT}")
-    yield StringCommand(f"systemctl restart {UNIT}")
+    yield StringCommand(f"systemctl reload-or-restart {UNIT}")

@@ -23,7 +23,7 @@ SCRIPTS = {
     "apt": (
         "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1\n"
         "dpkg --configure -a\n"
-        "for try in 1 2 3 4 5 6; do apt-get update -qq && break; sleep 10; done\n"
+        "until apt-get update -qq; do tries=$((${tries:-0} + 1)); [ $tries -lt 6 ] || exit 1; sleep 10; done\n"
         "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 {names}\n"
     ),
     "dnf": "dnf install -y --setopt=install_weak_deps=False {names}\n",
@@ -76,4 +76,4 @@ def packages(table: Table) -> Commands:
         return
     host.log(f"installing {' '.join(missing)}")
     names = " ".join(map(shlex.quote, missing))
-    yield job("packages", "set -e\n" + SCRIPTS[installed.tool].format(names=names))
+    yield job("packages", "set -e\n" + SCRIPTS[installed.tool].replace("{names}", names))

@@ -35,6 +35,6 @@ def retired(pattern: str, keep: tuple[str, ...]) -> Commands:
     for name in stray:
         unit = shlex.quote(name)
         yield StringCommand(
-            f"systemctl disable --now --quiet {unit}; rm -f {FOLDER}/{unit} && systemctl daemon-reload && "
-            f"systemctl reset-failed {unit} 2>/dev/null || true"
+            f"systemctl disable --now --quiet {unit} && rm -f {FOLDER}/{unit} && systemctl daemon-reload && "
+            f"{{ systemctl reset-failed {unit} 2>/dev/null || true; }}"
         )

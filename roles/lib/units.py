@@ -123,7 +123,8 @@ def _state(values: dict[str, str], connections: tuple[Connection, ...]) -> UnitS
 
 def runs(service: Service, state: UnitState) -> bool:
     """Whether what runs is what should run."""
-    return state.active == "active" and service.revision in (None, state.revision)
+    replaced = state.exe.endswith(" (deleted)")  # the file was replaced under its process
+    return state.active == "active" and not replaced and service.revision in (None, state.revision)
 
 
 @operation()

@@ -111,7 +111,10 @@ def installed(release: Release) -> Commands:
     host = current()
     if not artifact.is_cached(release):
         if host.state.is_executing:
-            raise Failed(f"{host.name}: release {release.id} was not built; see what {release.builder} said above")
+            raise Failed(
+                f"{host.name}: release {release.id} is not built: its builder, {release.builder}, failed (see above) "
+                "or is not part of this run (--limit, --exclude)"
+            )
         host.log(f"llama.cpp {release.id} will be installed when {release.builder} has built it")
         yield later()
         return

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
 
 
-class KeyDigest(FactBase[str]):
-    """sha256 of the key file's content, never the key; empty where there is none or it is not root's alone."""
+@dataclass(frozen=True)
+class Key:
+    """digest: sha256 of the file's content, never the key; empty where there is none. private: it is root's alone."""
 
+    digest: str
+    private: bool
+
+
+class KeyState(FactBase[Key]):
     def command(self, path: str) -> StringCommand:
         quoted = shlex.quote(path)
         return StringCommand(
-            f'if [ "$(stat -c "%a %U %s" {quoted} 2>/dev/null | sed "s/ [1-9][0-9]*$//")" = "400 root" ]; '
-            f"then sha256sum <{quoted} | cut -c1-64; fi"
+            f"if [ -s {quoted} ]; then sha256sum <{quoted} | cut -c1-64; stat -c '%a %U:%G' {quoted}; fi"
         )
 
+    def process(self, output: list[str]) -> Key:
+        return Key(output[0], output[1] == "400 root:root")
+
     @staticmethod
-    def default() -> str:
-        return ""
+    def default() -> Key:
+        return Key("", False)

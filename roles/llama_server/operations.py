@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyinfra.api import operation
+from pyinfra.api import QuoteString, StringCommand, operation
 
 from roles.lib.board import board
 from roles.lib.connections import CONTROLLERS, WORKERS, ends, lost
@@ -11,7 +11,7 @@ from roles.lib.remote import Commands, call, current, later, look
 from roles.lib.units import UnitStates, changes, restart
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
-from roles.llama_server.facts import KeyDigest
+from roles.llama_server.facts import KeyState
 from roles.llama_server.plan import LlamaServer, unit
 
 
@@ -19,11 +19,15 @@ from roles.llama_server.plan import LlamaServer, unit
 def api_key(server: LlamaServer) -> Commands:
     """The node has a key, and this machine has the same."""
     host = current()
-    digest = look(host, KeyDigest, path=server.key_path)
-    if not digest:
+    key = look(host, KeyState, path=server.key_path)
+    if not key.digest:
         yield call(lambda host: keys.create(host, server))
-        digest = look(host, KeyDigest, path=server.key_path)
-    if digest != keys.local_digest(server) and host.state.is_executing:
+        key = look(host, KeyState, path=server.key_path)
+    if not key.private:
+        yield StringCommand(
+            "chown root:root", QuoteString(server.key_path), "&& chmod 400", QuoteString(server.key_path)
+        )
+    if key.digest != keys.local_digest(server) and host.state.is_executing:
         host.log(f"the API key of {server.serve} is taken over from this node")
         keys.adopt(host, server)
     host.noop(f"{server.key_path}: the key is there, and here")

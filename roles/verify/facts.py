@@ -31,7 +31,8 @@ class Sights(FactBase[Sight]):
         )
 
     def process(self, output: list[str]) -> Sight:
-        words = [line.split(" ") for line in output]
+        # A program that was replaced under its process reads `PATH (deleted)`.
+        words = [line.split(" ", 2) for line in output]
         return Sight(
             exes={word[1]: word[2] for word in words if word[0] == "unit"},
             listens=tuple(word[1] for word in words if word[0] == "listens"),
