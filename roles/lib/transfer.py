@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import time
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import cast
 
 from pyinfra.api import Host, StringCommand
@@ -14,9 +13,10 @@ from pyinfra.api import Host, StringCommand
 from roles.lib import remote
 from roles.lib.connector import HaloConnector
 from roles.lib.layout import INCOMING
+from roles.lib.local import sha256 as local_sha256
+from roles.lib.local import whole
 from roles.lib.stop import Failed
 
-BLOCK = 1 << 20
 PROGRESS_SECONDS = 10
 
 
@@ -47,19 +47,11 @@ def send(host: Host, local: Path, target: str, *, sha256: str, mode: str = "644"
 
 def receive(host: Host, path: str, local: Path) -> None:
     """Gets a file from the node; it takes its name only when it is complete and its sum agrees. Raises Failed."""
-    local.parent.mkdir(parents=True, exist_ok=True)
-    part = local.with_name(f".{local.name}.part")
     wanted = remote.read(host, StringCommand(f"sha256sum <{shlex.quote(path)} | cut -c1-64"))
-    try:
+    with whole(local) as part:
         connector(host).fetch_file(path, part)
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        if digest != wanted:
+        if (digest := local_sha256(part)) != wanted:
             raise Failed(f"{host.name}: {path}: arrived damaged (sha256 {digest}, the node has {wanted}); run again")
-        part.replace(local)
-    except OSError as error:
-        raise Failed(f"{host.name}: {PurePosixPath(path).name} to {local}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def connector(host: Host) -> HaloConnector:

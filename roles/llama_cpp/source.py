@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +19,8 @@ import requests
 
 from inventory.spec import home
 from inventory.spec.models import ArchiveSource, GitSource
+from roles.lib.local import BLOCK, sha256, whole
 from roles.lib.stop import Failed
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def fetch(source: GitSource | ArchiveSource) -> Tarball:
         return _from_git(source)
     path = home.cache("sources") / f"{source.sha256}.tar.gz"
     if not path.is_file():
-        with _part(path) as part:
+        with whole(path) as part:
             _download(source.archive, part)
             found = sha256(part)
             if found != source.sha256:
@@ -50,41 +47,6 @@ def fetch(source: GitSource | ArchiveSource) -> Tarball:
                     "if the new file is the one you mean, write its sum into lab.yml"
                 )
     return Tarball(path, source.subdir, source.commit)
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def sha256_cached(path: Path) -> str:
-    """The same, asked once per size and modification time: models are large."""
-    stat = path.stat()
-    key = hashlib.sha256(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    note = home.cache("sums") / key
-    if not note.is_file():
-        with _part(note) as part:
-            part.write_text(sha256(path))
-    return note.read_text()
-
-
-@contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """A file that takes its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise Failed(f"{path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _download(archive: str, part: Path) -> None:
@@ -129,7 +91,7 @@ def _from_git(source: GitSource) -> Tarball:
     path = home.cache("sources") / f"git-{key}.tar.gz"
     note = path.with_suffix(".commit")
     if not (path.is_file() and note.is_file()):
-        with tempfile.TemporaryDirectory() as folder, _part(path) as part:
+        with tempfile.TemporaryDirectory() as folder, whole(path) as part:
             _git(folder, "init", "--quiet")
             _git(folder, "fetch", "--quiet", "--depth", "1", "--", source.git, source.ref)
             commit = _git(folder, "rev-parse", "FETCH_HEAD").strip()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import os
 import shlex
 
 from pyinfra.api import Host, StringCommand
 
 from inventory.spec import home
 from roles.lib import remote
+from roles.lib.local import sha256, whole
 from roles.lib.stop import Failed
 from roles.llama_server.plan import LlamaServer
 
@@ -18,7 +17,7 @@ from roles.llama_server.plan import LlamaServer
 def local_digest(server: LlamaServer) -> str:
     """sha256 of this machine's copy; empty where it has none."""
     path = home.api_key(server.lab, server.serve)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return sha256(path) if path.is_file() else ""
 
 
 def key(server: LlamaServer) -> str:
@@ -42,9 +41,5 @@ def adopt(host: Host, server: LlamaServer) -> None:
     """Copies the node's key to this machine, 0600 from its first byte."""
     text = remote.read(host, StringCommand(f"base64 -w 0 {shlex.quote(server.key_path)}"))
     path = home.api_key(server.lab, server.serve)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(base64.b64decode(text))
-    part.replace(path)
+    with whole(path) as part:
+        part.write_bytes(base64.b64decode(text))

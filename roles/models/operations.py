@@ -14,6 +14,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from inventory.spec import home
 from inventory.spec.models import FileModel
+from roles.lib.local import sha256, sha256_cached
 from roles.lib.remote import Commands, call, current, look
 from roles.lib.stop import Failed
 from roles.lib.transfer import send
@@ -66,7 +67,7 @@ def present(models: tuple[Model, ...]) -> Commands:
 def _send(model: Model) -> PyinfraCommand:
     def work(host: Host) -> None:
         local = local_file(model)
-        digest = source.sha256(local)
+        digest = sha256(local)
         host.log(f"model {model.name}: {local.stat().st_size / 2**20:.0f} MiB to {model.path}")
         send(host, local, model.path, sha256=digest, record=True)
 
@@ -79,7 +80,7 @@ def _is_current(model: Model, recorded: str) -> bool:
     A random model's file name says what is in it, so any complete file of that name is the right one.
     """
     if isinstance(model.spec, FileModel):
-        return recorded == source.sha256_cached(local_file(model))
+        return recorded == sha256_cached(local_file(model))
     return recorded not in ("", "present")
 
 

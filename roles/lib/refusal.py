@@ -1,1 +1,0 @@
-from roles.lib.stop import Refused as Refused
