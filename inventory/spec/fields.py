@@ -59,6 +59,11 @@ def rule(words: str) -> PydanticCustomError:
     return PydanticCustomError("rule", "{words}", {"words": words})
 
 
+def together(words: str) -> PydanticCustomError:
+    """A rule about several fields at once; the words stand alone."""
+    return PydanticCustomError("together", "{words}", {"words": words})
+
+
 def _address(value: Any, parse: ValidatorFunctionWrapHandler) -> IPv4Address:
     try:
         address: IPv4Address = parse(value)

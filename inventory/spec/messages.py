@@ -48,6 +48,8 @@ def _text(error: ErrorDetails, path: Path, tree: Tree) -> str:
         return f"{quoted(str(path[-1]))} is missing"
     if kind == "variant":
         return _variant(ctx["keys"], path, tree)
+    if kind == "together":
+        return str(ctx["words"])
     rule = _RULES[kind](ctx) if kind in _RULES else error["msg"]
     if error["loc"][-1:] == ("[key]",):
         return f"{quoted(str(path[-1]))} {rule}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Tag
+from pydantic import BaseModel, ConfigDict, Field, Tag, model_validator
 
 from inventory.spec.fields import (
     AbsolutePath,
@@ -32,6 +32,7 @@ from inventory.spec.fields import (
     Vocabulary,
     tag,
     tagged,
+    together,
 )
 
 
@@ -123,6 +124,13 @@ class FileModel(Spec):
 
     file: AbsolutePath
     on: Literal["control", "node"] = "control"
+
+    @model_validator(mode="after")
+    def _seen_by_the_service(self) -> FileModel:
+        hidden = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108  # ProtectHome=, PrivateTmp=
+        if self.on == "node" and f"{self.file}".startswith(hidden):
+            raise together(f"{self.file} is hidden from services; put the model elsewhere, such as /srv/models")
+        return self
 
 
 class RandomModel(Spec):
