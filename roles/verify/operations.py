@@ -13,7 +13,7 @@ from roles.lib.stop import Failed
 from roles.llama_cpp import artifact
 from roles.llama_server.plan import LlamaServer
 from roles.rpc_server.plan import UNIT as RPC_UNIT
-from roles.verify import requests
+from roles.verify import api
 from roles.verify.facts import Sight, Sights, UnitTrouble, WorkerBuffers
 from roles.verify.plan import Check
 
@@ -90,12 +90,12 @@ def answers(server: LlamaServer) -> Commands:
             raise Failed(
                 f"{host.name}: {server.serve}: no layers on {', '.join(sorted(lacking))}; journalctl -u {server.unit}"
             )
-        status, tokens = requests.completion(server, with_key=True)
+        status, tokens = api.completion(server, with_key=True)
         if status != 200 or tokens < 1:
             raise Failed(
                 f"{host.name}: {server.url}: a completion with the key ended with {status} and {tokens} tokens"
             )
-        status, _ = requests.completion(server, with_key=False)
+        status, _ = api.completion(server, with_key=False)
         if status != 401:
             raise Failed(f"{host.name}: {server.url}: a completion without the key ended with {status}; expected: 401")
         board(host.state, "ready")[server.serve] = server.url
@@ -106,7 +106,7 @@ def answers(server: LlamaServer) -> Commands:
 def _wait_until_ready(host: Host, server: LlamaServer) -> None:
     start = told = time.monotonic()
     restarts_before: int | None = None
-    while (status := requests.health(server)) != 200:
+    while (status := api.health(server)) != 200:
         now = time.monotonic()
         if now - told >= 10:
             told = now

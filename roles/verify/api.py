@@ -12,10 +12,17 @@ from roles.llama_server.plan import LlamaServer
 COMPLETION_SECONDS = 120
 
 
+def _session() -> requests.Session:
+    """The node itself: a proxy that the environment names for the outside world knows nothing of it."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 def health(server: LlamaServer) -> int | None:
     """The status of /health: 503 while it loads, 200 when it is ready; None where nobody answers."""
     try:
-        return requests.get(f"http://{server.address}:{server.port}/health", timeout=5).status_code
+        return _session().get(f"http://{server.address}:{server.port}/health", timeout=5).status_code
     except requests.RequestException:
         return None
 
@@ -25,7 +32,9 @@ def completion(server: LlamaServer, *, with_key: bool) -> tuple[int, int]:
     body: dict[str, Any] = {"model": server.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
     headers = {"Authorization": f"Bearer {keys.key(server)}"} if with_key else {}
     try:
-        answer = requests.post(f"{server.url}/chat/completions", json=body, headers=headers, timeout=COMPLETION_SECONDS)
+        answer = _session().post(
+            f"{server.url}/chat/completions", json=body, headers=headers, timeout=COMPLETION_SECONDS
+        )
     except requests.RequestException:
         return 0, 0
     tokens = answer.json().get("usage", {}).get("completion_tokens", 0) if answer.status_code == 200 else 0
