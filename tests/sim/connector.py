@@ -73,6 +73,7 @@ class SimConnector(HaloConnector):
         self.sim, self.dies_after = sim, dies_after
         self.sent: list[Sent] = []
         self.in_fact = False
+        self.seen = sim.fingerprint()
 
     @property
     def changes(self) -> int:
@@ -140,9 +141,9 @@ class SimConnector(HaloConnector):
 
     def _send(self, command: str, raw: str, act: Callable[[], Any]) -> Any:
         self._alive()
-        before = self.sim.fingerprint()
         reply = act()
-        changed = self.sim.fingerprint() != before
+        before, self.seen = self.seen, self.sim.fingerprint()
+        changed = self.seen != before
         self.sent.append(Sent(self._operation(), command, raw, self.in_fact, changed))
         return reply
 

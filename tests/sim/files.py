@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.sim.shell import Call, NotModelled, Reply
+from tests.sim.programs import real
+from tests.sim.shell import WAITPID, Call, NotModelled, Reply
 
 
 def inodes(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -19,6 +20,12 @@ def inodes(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield entry.path, entry.stat(follow_symlinks=False)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """With times and hard links, which shutil does not know."""
+    pid = os.posix_spawn(real("cp"), ["cp", "-a", str(source), str(target)], os.environ)
+    assert WAITPID(pid, 0)[1] == 0
 
 
 class Files:

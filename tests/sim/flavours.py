@@ -40,7 +40,8 @@ _APT = _BUILD | {
     # Debian's postinst enables and starts it.
     "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
 }
-_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "networkctl"})
+# The second half is of packages that Debian calls essential.
+_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "networkctl", "cmp", "find", "gzip", "tar", "xargs"})
 
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
@@ -58,7 +59,9 @@ DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-ne
     enabled=frozenset({NETWORKD}),
     brings=_APT,
 )
-FEDORA = Flavour(  # server: NetworkManager and chrony; systemd-networkd is a package of its own
+# Server: NetworkManager and chrony; systemd-networkd is a package of its own. It has no more of diffutils, findutils,
+# gzip and tar than Fedora promises: nothing.
+FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
@@ -69,12 +72,16 @@ FEDORA = Flavour(  # server: NetworkManager and chrony; systemd-networkd is a pa
     | {
         "binutils": _brings("strip"),
         "chrony": _brings(enabled="chronyd.service"),
+        "diffutils": _brings("cmp"),
+        "findutils": _brings("find xargs"),
         "gcc": _brings("strip"),
         "gcc-c++": _brings(),
+        "gzip": _brings("gzip"),
         "make": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
         "systemd-networkd": _brings("networkctl", disabled=NETWORKD),
+        "tar": _brings("tar"),
     },
 )
 FLAVOURS = {"debian": DEBIAN, "ubuntu": UBUNTU, "fedora": FEDORA}

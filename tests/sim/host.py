@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.sim.build import Build
-from tests.sim.files import Files
+from tests.sim.files import Files, copy_tree, inodes
 from tests.sim.flavours import NETWORKD, Flavour
 from tests.sim.network import Network
 from tests.sim.packages import Packages
-from tests.sim.programs import OPTIONAL, STUB
+from tests.sim.programs import OPTIONAL, REAL, STUB, real
 from tests.sim.shell import STAT, Call, NotModelled, Reply, Shell
 from tests.sim.sockets import Sockets
 from tests.sim.state import State
 from tests.sim.systemd import Systemd
 
+UP_SECONDS = 3600
+
 
 class SimHost(State):
-    """base: an empty folder. interfaces: the ends of cables, plugged in and without addresses."""
+    """base: an empty folder. interfaces: the ends of cables, plugged in and without addresses.
+
+    tree: of another host, to be copied; a fresh one without it.
+    """
 
     def __init__(
         self,
@@ -35,6 +42,7 @@ class SimHost(State):
         address: str = "10.43.0.11",
         login: str = "root",
         arch: str = "x86_64",
+        tree: Path | None = None,
     ) -> None:
         self.root, self.flavour, self.arch, self.login = base / "tree", flavour, arch, login
         self.interfaces, self.address = interfaces, address
@@ -44,7 +52,10 @@ class SimHost(State):
         self.stub.write_text(STUB)
         self.stub.chmod(0o755)
         self.shell = Shell(self.root, work, self.answer, login)
-        self._fresh_tree()
+        if tree:
+            copy_tree(tree, self.root)
+        else:
+            self._fresh_tree()
         self.files = Files(self.root, login)
         self.network = Network(self.root, interfaces, address)
         self.systemd = Systemd(self.root, self.shell, self._started)
@@ -89,6 +100,7 @@ class SimHost(State):
             (self.root / folder).mkdir(parents=True)
         for folder in ("var/lib", "dev", "sys"):
             (self.root / folder).mkdir(parents=True)
+        self._boots()
         (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
         people = ["root:x:0:0:root:/root:/bin/bash\n"]
         groups = ["root:x:0:\n"]
@@ -100,11 +112,29 @@ class SimHost(State):
         # Fixed, so that two hosts that go through the same end with the same keys.
         (self.root / "dev/urandom").write_bytes(hashlib.sha512(b"entropy").digest())
 
+    def _boots(self) -> None:
+        """PID 1 of a container, on a machine that has been up for an hour."""
+        (self.root / "proc/1").mkdir()
+        (self.root / "proc/stat").write_text(f"cpu  1 0 1 9 0 0 0 0 0 0\nbtime {int(time.time()) - UP_SECONDS}\n")
+        stat = STAT.format(pid=1, comm="systemd", parent=0, start=UP_SECONDS * os.sysconf("SC_CLK_TCK"))
+        (self.root / "proc/1/stat").write_text(stat)
+
+    def reboot(self) -> None:
+        """Nothing of /run, of processes and of the kernel's tables is left; what is enabled starts."""
+        self.systemd.shut_down()
+        for folder in ("proc", "run"):
+            shutil.rmtree(self.root / folder)
+        (self.root / "run/systemd/system").mkdir(parents=True)
+        (self.root / "proc").mkdir()
+        self._boots()
+        self.network.forget()
+        self.systemd.boot()
+
     def _put_program(self, name: str) -> None:
         assert name in OPTIONAL
         link = self.shell.work / "bin" / name
         if not link.exists():
-            link.symlink_to(self.stub)
+            link.symlink_to(real(name) if name in REAL else self.stub)
 
     def _arrived(self, package: str) -> None:
         programs, enabled, disabled = self.flavour.brings[package]
@@ -119,12 +149,14 @@ class SimHost(State):
     def clone(self, base: Path) -> SimHost:
         """The same host once more, in another empty folder."""
         other = SimHost(
-            base, self.flavour, interfaces=self.interfaces, address=self.address, login=self.login, arch=self.arch
+            base,
+            self.flavour,
+            interfaces=self.interfaces,
+            address=self.address,
+            login=self.login,
+            arch=self.arch,
+            tree=self.root,
         )
-        shutil.rmtree(other.root)
-        shutil.copytree(self.root, other.root, symlinks=True)
-        for path in self.root.rglob("*"):
-            other.files.owners[(other.root / path.relative_to(self.root)).lstat().st_ino] = self.files.owner(path)
         for name in (link.name for link in (self.shell.work / "bin").iterdir()):
             other._put_program(name)
         other.packages.installed = set(self.packages.installed)
@@ -132,6 +164,9 @@ class SimHost(State):
             for key in ("addresses", "known", "tables", "vendor", "enabled", "units", "counter"):
                 if hasattr(mine, key):
                     setattr(model, key, copy.deepcopy(getattr(mine, key)))
+        for path, seen in inodes(self.root):
+            if owner := self.files.owners.get(seen.st_ino):
+                other.files.owners[(other.root / path[len(f"{self.root}/") :]).lstat().st_ino] = owner
         other.files.relabelled = set(self.files.relabelled)
         other.sessions = self.sessions
         return other
@@ -156,6 +191,7 @@ class SimHost(State):
         """Runs a remote command as the login user."""
         reply = self.shell.run(command, stdin)
         self.files.forget_the_gone()
+        self.systemd.notice_replaced()
         return reply
 
     def answer(self, call: Call) -> Reply:

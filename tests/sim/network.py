@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -17,8 +18,12 @@ class Network:
 
     def __init__(self, root: Path, interfaces: tuple[str, ...], management: str) -> None:
         self.root = root
-        self.addresses: dict[str, list[str]] = {"lo": ["127.0.0.1/8"], "host0": [f"{management}/24"]}
-        self.addresses |= {name: [] for name in interfaces}
+        self.booted = {"lo": ["127.0.0.1/8"], "host0": [f"{management}/24"]} | {name: [] for name in interfaces}
+        self.forget()
+
+    def forget(self) -> None:
+        """As after the boot, before networkd has started."""
+        self.addresses: dict[str, list[str]] = copy.deepcopy(self.booted)
         self.known: dict[str, str] = {}
         """networkd's files as it read them last: interface -> text."""
         self.tables: dict[str, str] = {}
@@ -66,6 +71,13 @@ class Network:
                 number = list(self.addresses).index(name) + 1
                 tail = rf"scope global {name}\       valid_lft forever preferred_lft forever"
                 return Reply("".join(f"{number}: {name}    inet {own} {tail}\n" for own in self.addresses[name]))
+            case ["address", "delete", address, "dev", name]:
+                if name not in self.addresses:
+                    return Reply(stderr=f'Cannot find device "{name}"\n', status=1)
+                if address not in self.addresses[name]:
+                    return Reply(stderr="Error: ipv4: Address not found.\n", status=2)
+                self.addresses[name].remove(address)
+                return Reply()
             case ["-o", "link"]:
                 tail = (
                     r"mtu 1500 qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"

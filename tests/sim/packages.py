@@ -8,16 +8,28 @@ from tests.sim.flavours import Flavour
 from tests.sim.shell import Call, NotModelled, Reply
 
 
+LOCKED = (
+    "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 512 (apt-get)\n"
+    "N: Be aware that removing the lock file is not a solution and may break your system.\n"
+    "E: Unable to lock directory /var/lib/apt/lists/\n"
+)
+
+
 class Packages:
     """Programs: apt-get, dpkg, dpkg-query, dnf, rpm. arrived: told of every package that is installed."""
 
     def __init__(self, flavour: Flavour, arrived: Callable[[str], None]) -> None:
         self.flavour, self.arrived = flavour, arrived
         self.installed = set(flavour.installed)
+        self.locked = 0
+        """How many more `apt-get update` find the list locked by somebody else."""
 
     def apt_get(self, call: Call) -> Reply:
         match call.words:
             case ["update", "-qq"]:
+                if self.locked:
+                    self.locked -= 1
+                    return Reply(stderr=LOCKED, status=100)
                 return Reply()
             case ["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600", *names]:
                 return self._install(names, "E: Unable to locate package {}\n", 100)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -20,8 +21,8 @@ from gevent.monkey import get_original
 
 from tests.sim.programs import shared_programs
 
-POLL = get_original("select", "poll")
-"""pyinfra_cli lets gevent replace it, and a fork or a wait then costs milliseconds."""
+POLL, WAITPID = get_original("select", "poll"), get_original("os", "waitpid")
+"""pyinfra_cli lets gevent replace them, and a wait then costs milliseconds."""
 
 STAT = "{pid} ({comm}) S {parent} 122 123 0 -1 4194560 356 10577 2 20 0 0 4 5 20 0 1 0 {start} 2744320 420\n"
 """/proc/PID/stat (trixie, shortened): field 4 is the parent, field 22 the start time."""
@@ -88,7 +89,7 @@ class Shell:
             os.mkfifo(ask)
             os.mkfifo(answer)
         asked, answered = (os.open(pipe, os.O_RDWR | os.O_NONBLOCK) for pipe in (ask, answer))
-        places = {"SIM_ASK": ask, "SIM_ANSWER": answer, "SIM_OUT": folder / "out", "SIM_ERR": folder / "err"}
+        places = {"SIM_ASK": ask, "SIM_ANSWER": answer, "SIM_REPLY": folder / "reply"}
         environment = {key: str(value) for key, value in places.items()} | {
             "PATH": f"{self.work}/bin:{shared_programs()}",
             "SIM_USER": user,
@@ -115,7 +116,7 @@ class Shell:
             os.kill(pid, signal.SIGKILL)
             raise
         finally:
-            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            status = os.waitstatus_to_exitcode(WAITPID(pid, 0)[1])
             os.close(asked)
             os.close(answered)
         out, err = (self.outside((folder / name).read_bytes().decode()) for name in ("stdout", "stderr"))
@@ -143,9 +144,10 @@ class Shell:
                 while call := _parse(heard):
                     heard = heard[call[1] :]
                     reply = self.answer(self._outside_call(call[0]))
-                    (folder / "out").write_text(reply.stdout)
-                    (folder / "err").write_text(reply.stderr)
-                    os.write(answered, f"{reply.status}\n".encode())
+                    out, err = shlex.quote(reply.stdout), shlex.quote(reply.stderr)
+                    script = f"printf %s {out}\nprintf %s {err} >&2\nexit {reply.status}\n"
+                    (folder / "reply").write_text(script)
+                    os.write(answered, b"go\n")
             raise NotModelled("the command does not end")
         finally:
             os.close(ended)

@@ -33,11 +33,12 @@ class Systemd(Manager):
             case ["disable", "--now", name]:
                 if self.find(name) is None and name not in self.enabled:
                     return Reply(stderr=f"Failed to disable unit: Unit {name} does not exist\n", status=1)
-                self.enabled.discard(name)
-                self.stop(name)
-                return Reply()
+                self.enabled.discard(name)  # done before the stop, whatever comes of it
+                return self.stop(name)
             case ["restart", name]:
                 return self.restart(_full(name))
+            case ["reload-or-restart", name]:
+                return self.reload_or_restart(_full(name))
             case ["reset-failed", name]:
                 unit = self.units.get(_full(name))
                 if unit is None:

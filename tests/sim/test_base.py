@@ -27,14 +27,14 @@ DIRECTORIES = (
 )
 APT = (
     "job packages:\nset -e\nexport DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1\ndpkg --configure -a\n"
-    "for try in 1 2 3 4 5 6; do apt-get update -qq && break; sleep 10; done\n"
-    "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 {}\n"
+    "until apt-get update -qq; do tries=$((${tries:-0} + 1)); [ $tries -lt 6 ] || exit 1; sleep 10; done\n"
+    "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 NAMES\n"
 )
-DNF = "job packages:\nset -e\ndnf install -y --setopt=install_weak_deps=False {}\n"
+DNF = "job packages:\nset -e\ndnf install -y --setopt=install_weak_deps=False NAMES\n"
 PACKAGES = {
-    "debian": APT.format("libgomp1 nftables"),
-    "ubuntu": APT.format("libgomp1 nftables"),
-    "fedora": DNF.format("nftables systemd-networkd"),
+    "debian": APT.replace("NAMES", "libgomp1 nftables"),
+    "ubuntu": APT.replace("NAMES", "libgomp1 nftables"),
+    "fedora": DNF.replace("NAMES", "diffutils findutils gzip nftables systemd-networkd tar"),
 }
 
 
@@ -55,7 +55,7 @@ def test_a_host_without_a_time_service_gets_one(stages: Stages) -> None:
     run = stage.run("base", sim)
     assert run.commands[1] == (
         USER[0],
-        [*USER[1], APT.format("systemd-timesyncd"), "systemctl enable --now --quiet systemd-timesyncd.service"],
+        [*USER[1], APT.replace("NAMES", "systemd-timesyncd"), "systemctl enable --now --quiet systemd-timesyncd.service"],
     )
     assert stage.run("base", sim).flat == []
 
@@ -79,6 +79,6 @@ def test_only_what_drifted_is_repaired(stages: Stages) -> None:
     sim.files.real("/var/lib/halofleet/incoming").chmod(0o777)
     sim.packages.installed.remove("nftables")
     assert stage.run("base", sim).flat == [
-        APT.format("nftables"),
+        APT.replace("NAMES", "nftables"),
         "directory /var/lib/halofleet/incoming 700 root:root",
     ]

@@ -16,7 +16,7 @@ UNIT = "write /etc/systemd/system/halofleet-firewall.service 644 root:root"
 LOAD = [
     "nft -c -f /etc/halofleet/firewall.nft",
     "systemctl daemon-reload && systemctl enable --quiet halofleet-firewall.service",
-    "systemctl restart halofleet-firewall.service",
+    "systemctl reload-or-restart halofleet-firewall.service",
 ]
 TABLE = """\
 table inet halofleet {

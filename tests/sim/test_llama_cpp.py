@@ -134,7 +134,7 @@ def test_an_upload_that_arrives_damaged_is_not_installed(stages: Stages) -> None
 def test_without_a_built_release_the_others_stop(stages: Stages) -> None:
     stage = stages("debian", "halo2")
     sim = stage.before("llama_cpp")
-    with pytest.raises(Failed, match="was not built; see what halo1 said above"):
+    with pytest.raises(Failed, match="is not built: its builder, halo1, failed"):
         stage.run("llama_cpp", sim)
 
 

@@ -21,10 +21,12 @@ PATH = f"/etc/systemd/system/{NAME}"
 KEY = "/etc/halofleet/chat.key"
 WRITE = f"write {PATH} 644 root:root"
 MAKE = (
-    "umask 077; {{ {}; }} >/etc/halofleet/chat.key.part && chmod 400 /etc/halofleet/chat.key.part && "
+    "umask 077; {} >/etc/halofleet/chat.key.part && chmod 400 /etc/halofleet/chat.key.part && "
     "chown root:root /etc/halofleet/chat.key.part && mv -f /etc/halofleet/chat.key.part /etc/halofleet/chat.key"
 )
-FRESH = MAKE.format("head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo")
+FRESH = MAKE.format("{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }")
+KNOWN = MAKE.format("base64 -d")
+ADOPT = f"base64 -w 0 {KEY}"
 START = ("serving chat", [WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
 
 
@@ -37,7 +39,7 @@ def test_a_fresh_controller(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo1")
     sim = stage.before("llama_server")
     stage.artifact()
-    assert stage.run("llama_server", sim).commands == [("API key of chat", [FRESH, f"cat {KEY}"]), START]
+    assert stage.run("llama_server", sim).commands == [("API key of chat", [FRESH, ADOPT]), START]
     assert sim.text(KEY).strip() == local_key()
     assert len(local_key()) == 43
     assert f"{sim.files.real(KEY).stat().st_mode & 0o777:o}" == "400"
@@ -58,7 +60,7 @@ def test_a_box_that_was_set_up_anew_gets_the_key_that_is_known_here(stages: Stag
     path = home.api_key("lab", "chat")
     path.parent.mkdir(parents=True)
     path.write_text("known-here\n")
-    assert stage.run("llama_server", sim).commands == [("API key of chat", [MAKE.format("cat")]), START]
+    assert stage.run("llama_server", sim).commands == [("API key of chat", [KNOWN]), START]
     assert sim.text(KEY) == "known-here\n"
     assert stage.run("llama_server", sim).flat == []
 
@@ -71,7 +73,7 @@ def test_a_key_replaced_on_the_node_is_taken_over_and_the_server_restarted(stage
     stage.run("llama_server", sim)
     _put_key(sim, "replaced-by-hand\n")
     assert stage.run("llama_server", sim).flat == [
-        f"cat {KEY}",
+        ADOPT,
         WRITE,
         "systemctl daemon-reload",
         f"restart {NAME}",
@@ -158,7 +160,7 @@ def test_a_serve_under_another_name_replaces_the_first(stages: Stages) -> None:
     stage.change(serves={"talk": serve})
     commands = stage.run("llama_server", sim).commands
     assert [operation for operation, _ in commands] == ["no other servers", "API key of talk", "serving talk"]
-    assert commands[0][1][0].startswith(f"systemctl disable --now --quiet {NAME}; rm -f {PATH}")
+    assert commands[0][1][0].startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && ")
     assert sorted(sim.systemd.enabled - sim.systemd.vendor) == [
         "halofleet-firewall.service",
         "halofleet-server-talk.service",

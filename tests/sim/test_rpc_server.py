@@ -62,7 +62,7 @@ def test_a_worker_that_is_let_go_is_stopped_and_removed(stages: Stages) -> None:
     sim = stage.before("llama_server")
     stage.change(serves__chat__workers=["halo3"])
     (command,) = stage.run("rpc_server", sim).flat
-    assert command.startswith(f"systemctl disable --now --quiet {NAME}; rm -f {PATH} && systemctl daemon-reload")
+    assert command.startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && systemctl daemon-reload")
     assert NAME not in sim.systemd.units
     assert NAME not in sim.systemd.enabled
     assert not sim.files.real(PATH).exists()

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.sim.shell import Reply, Shell
+from tests.sim.shell import NotModelled, Reply, Shell
 
 FOLDER = "etc/systemd/system"
+DELETED = " (deleted)"
+HELD = "held"
+"""Beside `exe`: a hard link that keeps the program's inode, as its process does."""
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Unit:
     pid: int = 0
     invocation: str = ""
     runs: str = ""
+    immortal: bool = False
+    """It does not let itself be stopped."""
 
     def values(self, key: str) -> list[str]:
         """What the file says of the key."""
@@ -88,16 +93,15 @@ class Manager:
     def _execute(self, unit: Unit) -> str:
         """Runs what the unit says; returns why it failed, or nothing."""
         unit.active, unit.sub, unit.runs = "active", "running", unit.text
+        if unknown := set(re.findall(r"^Exec\w+", unit.text, re.M)) - {"ExecStart", "ExecReload"}:
+            raise NotModelled(unit.name, unknown)
         if not unit.text:
             unit.pid = self.counter
             self.started(unit.name)
             return ""
         if unit.values("Type") == ["oneshot"]:
             unit.sub = "exited"
-            for line in (*unit.values("ExecStart"), *unit.values("ExecStartPost")):
-                if self.shell.run(f"sh -c {quoted(line)}", user="root").status:
-                    return "the control process exited with error code"
-            return ""
+            return self._control(unit.values("ExecStart"))
         users = (self.root / "etc/passwd").read_text()
         credentials = [line.partition(":")[2] for line in unit.values("LoadCredential")]
         binary = (self.root / unit.values("ExecStart")[0].split()[0].removeprefix("/")).resolve()
@@ -112,7 +116,27 @@ class Manager:
         entry.mkdir()
         (entry / "environ").write_text("".join(f"{line}\0" for line in ("LANG=C.UTF-8", *unit.values("Environment"))))
         (entry / "exe").symlink_to(self.shell.outside(str(binary)))
+        (entry / HELD).hardlink_to(binary)
         return ""
+
+    def _control(self, lines: list[str]) -> str:
+        """Control processes, one after the other; the first that fails is the last."""
+        if any(self.shell.run(f"sh -c {quoted(line)}", user="root").status for line in lines):
+            return "the control process exited with error code"
+        return ""
+
+    def notice_replaced(self) -> None:
+        """A process keeps the program that it was started from; the kernel tells where that has no name any more."""
+        for entry in self._processes():
+            exe = entry / "exe"
+            program = self.root / str(exe.readlink()).removeprefix("/")
+            if not str(program).endswith(DELETED) and not (program.is_file() and program.samefile(entry / HELD)):
+                exe.unlink()
+                exe.symlink_to(f"/{program.relative_to(self.root)}{DELETED}")
+
+    def _processes(self) -> list[Path]:
+        folders = [self.root / f"proc/{unit.pid}" for unit in self.units.values() if unit.pid]
+        return [folder for folder in folders if (folder / HELD).is_file()]
 
     def _leave(self, unit: Unit) -> None:
         entry = self.root / f"proc/{unit.pid}"
@@ -133,10 +157,34 @@ class Manager:
                 self.start(other.name)
         return reply
 
-    def stop(self, name: str) -> None:
+    def reload_or_restart(self, name: str) -> Reply:
+        """A reload leaves those that require this one alone, and a reload that fails leaves it active."""
+        unit = self.units.get(name)
+        if unit is None or unit.active != "active" or not unit.values("ExecReload"):
+            return self.restart(name)
+        if self._control(unit.values("ExecReload")):
+            return Reply(stderr=f'Job for {name} failed.\nSee "systemctl status {name}" for details.\n', status=1)
+        return Reply()
+
+    def stop(self, name: str) -> Reply:
         for unit in [unit for unit in self.units.values() if unit.name == name or name in unit.values("Requires")]:
+            if unit.immortal:
+                return Reply(stderr=f"Failed to stop {name}: Connection timed out\n", status=1)
             self._leave(unit)
             del self.units[unit.name]
+        return Reply()
+
+    def shut_down(self) -> None:
+        for unit in self.units.values():
+            self._leave(unit)
+        self.units.clear()
+
+    def boot(self) -> None:
+        """What is enabled starts; networkd and the firewall, which others are ordered after, come first."""
+        for name in sorted(self.enabled, key=lambda name: ("networkd" not in name, "firewall" not in name, name)):
+            unit = self.find(name)
+            if unit is not None and unit.active != "active":
+                self.start(name)
 
     def daemon_reload(self) -> None:
         for unit in list(self.units.values()):
