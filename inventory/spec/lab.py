@@ -22,6 +22,11 @@ class Lab:
     spec: LabFile
     cables: tuple[Cable, ...]
 
+    @property
+    def rpc_ports(self) -> tuple[int, ...]:
+        """Every port that an RPC server of the lab listens on: closed on every node but to its controller."""
+        return tuple(sorted({serve.rpc_port for serve in self.spec.serves.values() if serve.workers}))
+
     def node(self, name: str) -> Node:
         """KeyError when there is none."""
         return self.spec.nodes[name]

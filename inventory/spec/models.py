@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, model_validator
 
 from inventory.spec.fields import (
     AbsolutePath,
@@ -30,6 +30,7 @@ from inventory.spec.fields import (
     Text,
     User,
     Vocabulary,
+    rule,
     tag,
     tagged,
     together,
@@ -148,6 +149,16 @@ Model = Annotated[
 ]
 
 
+OURS = ("--api-key", "--api-key-file", "--host", "--port", "--model", "-m", "--rpc", "--alias", "--ctx-size", "-c")
+"""Flags of llama-server that follow from other fields; a key among them would be a secret in the file."""
+
+
+def _not_ours(word: str) -> str:
+    if word.split("=", 1)[0] in OURS:
+        raise rule("is halofleet's to set; leave it out")
+    return word
+
+
 class Serve(Spec):
     """One model served: a controller runs llama-server, the workers lend their backend."""
 
@@ -158,7 +169,7 @@ class Serve(Spec):
     rpc_port: Port = 50052
     context: Annotated[int, Field(ge=256)] = 4096
     """Tokens (`--ctx-size`)."""
-    extra: tuple[Text, ...] = ()
+    extra: tuple[Annotated[Text, AfterValidator(_not_ours)], ...] = ()
     """More flags for llama-server, as they are."""
 
 

@@ -65,12 +65,15 @@ def _shared(draft: Draft) -> Iterator[Problem]:
 
 
 def _ports(draft: Draft) -> Iterator[Problem]:
-    """Everything of ours that listens on a node needs a port of its own, on whichever address it listens."""
+    """Everything of ours that listens on a node needs a port of its own, on whichever address it listens.
+
+    An RPC port is taken on every node: the firewall closes it everywhere but on its way to the controller.
+    """
     nodes = (draft.nodes or {}).items()
     taken = {(name, node.ssh_port): "SSH" for name, node in nodes if node.ssh_port is not None}
     for name, serve in draft.serves.items():
         told: set[str] = set()
-        for node, key, port in _listens(serve):
+        for node, key, port in _listens(serve, draft):
             who = f"{key} of serve {name}"
             holder = taken.setdefault((node, port), who)
             shared_worker = key == "rpc_port" and holder.startswith("rpc_port ")  # another rule's
@@ -79,13 +82,12 @@ def _ports(draft: Draft) -> Iterator[Problem]:
                 yield ("serves", name, key), f"{port} is taken on {node} by {holder}; choose another port"
 
 
-def _listens(serve: ServeDraft) -> Iterator[tuple[str, str, int]]:
+def _listens(serve: ServeDraft, draft: Draft) -> Iterator[tuple[str, str, int]]:
     if serve.controller is not None and serve.port is not None:
         yield serve.controller, "port", serve.port
-    for worker in dict.fromkeys(serve.workers or ()):
-        # A controller among its workers is another rule's.
-        if serve.rpc_port is not None and worker != serve.controller:
-            yield worker, "rpc_port", serve.rpc_port
+    if serve.workers and serve.rpc_port is not None:
+        for node in draft.nodes or ():
+            yield node, "rpc_port", serve.rpc_port
 
 
 RULES = (_known, _workers, _cables, _shared, _ports)

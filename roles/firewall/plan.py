@@ -31,8 +31,9 @@ class Door:
 
 @dataclass(frozen=True)
 class Firewall:
-    """ports: every RPC port of the lab, closed on every node but through the doors."""
+    """ports: every RPC port of the lab, closed on every node but through the doors. ssh: the port that stays open."""
 
+    ssh: int
     ports: tuple[int, ...]
     doors: tuple[Door, ...]
 
@@ -44,7 +45,7 @@ def plan(lab: Lab, name: str) -> Firewall:
         end = lab.link_end(name, serve.controller) if name in serve.workers else None
         if end is not None:
             doors.append(Door(end.interface, end.peer_address, end.address.ip, serve.rpc_port))
-    return Firewall(tuple(sorted({serve.rpc_port for serve in serves})), tuple(doors))
+    return Firewall(lab.ssh(name).port, lab.rpc_ports, tuple(doors))
 
 
 def files(firewall: Firewall) -> tuple[File, ...]:

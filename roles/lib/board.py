@@ -8,6 +8,9 @@ from weakref import WeakKeyDictionary
 
 from pyinfra.api import State
 
+MODELS = "models"
+"""The board's topic: `NODE PATH` -> what tells one model file from another (its sum, or its size and time)."""
+
 _boards: WeakKeyDictionary[State, dict[str, dict[str, Any]]] = WeakKeyDictionary()
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from pathlib import Path
 
 from pyinfra.api import State
 
 from roles.lib.board import board
 from roles.lib.stop import Refused
+
+READY = "ready"
+"""The board's topic: serve -> the URL at which it answered."""
+
+ENDED = "ended"
+"""The board's topic: node -> True, where verify had nothing against it."""
 
 _announced = False
 
@@ -30,10 +37,11 @@ def announce(state: State) -> None:
 
 
 def _say(state: State) -> None:
-    ready = [f"ready: {url}" for _, url in sorted(board(state, "ready").items())]
+    if state.failed_hosts or not board(state, ENDED):
+        return
+    ready = [f"ready: {url}" for _, url in sorted(board(state, READY).items())]
     out = sys.stderr if "--json" in sys.argv else sys.stdout
-    print(*ready, sep="\n", end="\n" if ready else "", file=out, flush=True)
-    outcome = os.environ.get("HALOFLEET_OUTCOME")
-    if outcome and ready:
-        with open(outcome, "w") as file:  # noqa: PTH123  # at exit: as little machinery as can be
-            file.write("\n".join(ready) + "\n")
+    for line in ready:
+        print(line, file=out, flush=True)
+    if outcome := os.environ.get("HALOFLEET_OUTCOME"):
+        Path(outcome).write_text("ended\n")

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from pyinfra.api import FactBase, Host, QuoteString, StringCommand, operation
 
 from roles.lib.remote import Commands, current, look
+from roles.lib.stop import Failed
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
@@ -28,14 +29,11 @@ class Directory:
 
 @dataclass(frozen=True)
 class File:
-    """`secret`: never shown, not even in a diff."""
-
     path: str
     content: str
     mode: str = "644"
     owner: str = "root"
     group: str = "root"
-    secret: bool = False
 
     @property
     def sha256(self) -> str:
@@ -119,6 +117,11 @@ def paths(wanted: tuple[Wanted, ...], patterns: tuple[str, ...] = ()) -> Command
     known = {item.path for item in wanted}
     strays = [Absent(path) for path, state in seen.items() if path not in known and state.kind != "absent"]
     changes = [item for item in (*wanted, *strays) if differs(item, seen[item.path])]
+    for item in changes:
+        if isinstance(item, File) and seen[item.path].kind in ("directory", "other"):
+            raise Failed(
+                f"{host.name}: {item.path} is a {seen[item.path].kind}; expected: a file. Move it out of the way"
+            )
     if not changes:
         host.noop(f"{len(wanted)} paths are as they should be")
         return
@@ -154,7 +157,7 @@ def write(item: File) -> StringCommand:
     final = QuoteString(item.path)
     steps = StringCommand("umask 077; rm -f", part, "&& base64 -d >", part)
     steps = StringCommand(steps, "&& chown", f"{item.owner}:{item.group}", part, "&& chmod", item.mode, part)
-    steps = StringCommand(steps, "&& mv -f", part, final, "&&", _relabel(item.path))
+    steps = StringCommand(steps, "&& mv -fT", part, final, "&&", _relabel(item.path))
     return StringCommand(steps, _stdin=base64.b64encode(item.content.encode()).decode() + "\n")
 
 
@@ -165,14 +168,12 @@ def _relabel(path: str) -> StringCommand:
 
 def _show(host: Host, item: Wanted, seen: Seen) -> None:
     match item:
-        case File(secret=False):
+        case File():
             before = look(host, FileText, path=item.path) if seen.kind == "file" else ""
             for line in difflib.unified_diff(
                 before.splitlines(), item.content.splitlines(), f"{item.path} (now)", item.path, lineterm=""
             ):
                 host.log(line)
-        case File():
-            host.log(f"{item.path}: would be written ({len(item.content)} bytes, not shown)")
         case Absent():
             host.log(f"{item.path}: would be removed")
         case Directory():

@@ -11,9 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyinfra.api import FactBase, QuoteString, StringCommand, operation
-
-from roles.lib.remote import Commands, current, look
+from pyinfra.api import FactBase, QuoteString, StringCommand
 
 PROPERTIES = (
     "Id",
@@ -125,17 +123,6 @@ def runs(service: Service, state: UnitState) -> bool:
     """Whether what runs is what should run."""
     replaced = state.exe.endswith(" (deleted)")  # the file was replaced under its process
     return state.active == "active" and not replaced and service.revision in (None, state.revision)
-
-
-@operation()
-def services(wanted: tuple[Service, ...]) -> Commands:
-    """Enabled, started, and restarted where the running process is not of the wanted revision."""
-    host = current()
-    states = look(host, UnitStates, units=tuple(service.name for service in wanted))
-    commands = list(changes(wanted, states))
-    if not commands:
-        host.noop(f"{', '.join(service.name for service in wanted)}: running as it should")
-    yield from commands
 
 
 def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterator[StringCommand]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inventory.spec import home
+from roles.lib.local import sha256_cached, whole
 from roles.llama_cpp.plan import Release
 
 
@@ -18,7 +19,26 @@ def path_of(release: Release) -> Path:
 
 
 def is_cached(release: Release) -> bool:
-    return path_of(release).is_file()
+    """Whether it is there, as it was when it came. A damaged one is removed: it will be fetched or built again."""
+    path, note = path_of(release), sum_of(release)
+    if not (path.is_file() and note.is_file()):
+        return False
+    if sha256_cached(path) == note.read_text():
+        return True
+    path.unlink()
+    note.unlink()
+    return False
+
+
+def sum_of(release: Release) -> Path:
+    """The artifact's sum, written after it."""
+    return path_of(release).with_suffix(".gz.sha256")
+
+
+def keep(release: Release) -> None:
+    """Called when the artifact has arrived: notes its sum."""
+    with whole(sum_of(release)) as part:
+        part.write_text(sha256_cached(path_of(release)))
 
 
 @cache

@@ -68,7 +68,12 @@ def built(release: Release) -> Commands:
         note = json.dumps(_manifest(release), indent=2, sort_keys=True) + "\n"
         yield write(File(f"{BUILDS}/{release.id}/release.json", note))
     yield job(job_name(release.id), _script(release))
-    yield call(lambda host: receive(host, node_artifact(release.id), artifact.path_of(release)))
+    yield call(lambda host: _receive(host, release))
+
+
+def _receive(host: Host, release: Release) -> None:
+    receive(host, node_artifact(release.id), artifact.path_of(release))
+    artifact.keep(release)
 
 
 def _script(release: Release) -> str:

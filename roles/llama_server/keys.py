@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 
 from pyinfra.api import Host, StringCommand
@@ -12,6 +13,9 @@ from roles.lib import remote
 from roles.lib.local import sha256, whole
 from roles.lib.stop import Failed
 from roles.llama_server.plan import LlamaServer
+
+KEY = re.compile(r"[!-~]{16}")
+"""What makes a file a key. facts.py asks the node the same."""
 
 
 def local_digest(server: LlamaServer) -> str:
@@ -28,7 +32,7 @@ def key(server: LlamaServer) -> str:
 def create(host: Host, server: LlamaServer) -> None:
     """Puts a key on the node: this machine's copy where it has one (the box was set up anew), else a fresh one."""
     path = home.api_key(server.lab, server.serve)
-    known = base64.b64encode(path.read_bytes()).decode() if path.is_file() else None
+    known = base64.b64encode(path.read_bytes()).decode() if path.is_file() and KEY.search(path.read_text()) else None
     make = "base64 -d" if known else "{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }"
     final, part = shlex.quote(server.key_path), shlex.quote(f"{server.key_path}.part")
     script = f"umask 077; {make} >{part} && chmod 400 {part} && chown root:root {part} && mv -f {part} {final}"

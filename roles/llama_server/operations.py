@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from roles.lib.board import board
+from roles.lib.board import MODELS, board
 from roles.lib.connections import CONTROLLERS, WORKERS, ends, lost
 from roles.lib.paths import paths
 from roles.lib.remote import Commands, call, current, later, look
@@ -41,7 +41,9 @@ def serving(server: LlamaServer) -> Commands:
         host.log(f"{server.unit}: its flags depend on llama.cpp {server.release.id}, which is not built yet")
         yield later()
         return
-    file, service = unit(server, artifact.flags(server.release, "llama-server"), keys.local_digest(server))
+    flags = artifact.flags(server.release, "llama-server")
+    model = board(host.state, MODELS).get(f"{host.name} {server.model_path}", "")
+    file, service = unit(server, flags, keys.local_digest(server), model)
     yield from paths._inner((file,))
     state = look(host, UnitStates, units=(server.unit,))
     commands = list(changes((service,), state))

@@ -102,8 +102,8 @@ def quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str) -> tuple[File, Service]:
-    """The unit's file, and the service that should run from it. A new key is a new revision."""
+def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str, model: str) -> tuple[File, Service]:
+    """The unit's file, and the service that should run from it. Another key or model file is another revision."""
     values = {
         "server": server,
         "binary": f"{layout.CURRENT}/bin/llama-server",
@@ -111,7 +111,7 @@ def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str) -> tuple[F
         "user": layout.USER,
     }
     text = render("llama_server/llama-server.service.j2", revision="", **values)
-    digest = revision(server.release.id, text, key_sha256)
+    digest = revision(server.release.id, text, key_sha256, model)
     return (
         File(
             f"/etc/systemd/system/{server.unit}",

@@ -7,25 +7,27 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from pyinfra.api import FactBase, Host, StringCommand, operation
-from pyinfra.api.command import PyinfraCommand
 
 from inventory.spec import home
 from inventory.spec.models import FileModel
-from roles.lib.local import sha256, sha256_cached
+from roles.lib.board import MODELS, board
+from roles.lib.local import sha256_cached
 from roles.lib.remote import Commands, call, current, look
 from roles.lib.stop import Failed
 from roles.lib.transfer import send
 from roles.llama_cpp import source
 from roles.models.plan import Model
 
+SHA256_DIGITS = 64
 GENERATOR = Path(__file__).with_name("random_gguf.py")
 
 
 class ModelFiles(FactBase[dict[str, str]]):
-    """Path -> the sum that was recorded when the file arrived, or `present` for one that we did not bring.
+    """Path -> the sum that was recorded when the file arrived, or size and time of one that we did not bring.
 
     A file that changed since (its size or time is not what was recorded) counts as absent. Hashing hundreds of
     gigabytes at every run would cost minutes.
@@ -36,7 +38,7 @@ class ModelFiles(FactBase[dict[str, str]]):
         return StringCommand(
             f'for p in {words}; do [ -s "$p" ] || continue; '
             'if [ -f "$p.sha256" ]; then read -r sum stamp <"$p.sha256"; '
-            '[ "$stamp" != "$(stat -c %s-%Y "$p")" ] || echo "$sum $p"; else echo "present $p"; fi; done'
+            '[ "$stamp" != "$(stat -c %s-%Y "$p")" ] || echo "$sum $p"; else echo "$(stat -c %s-%Y "$p") $p"; fi; done'
         )
 
     def process(self, output: list[str]) -> dict[str, str]:
@@ -56,22 +58,21 @@ def present(models: tuple[Model, ...]) -> Commands:
         return
     there = look(host, ModelFiles, paths=tuple(model.path for model in models))
     for model in models:
-        if isinstance(model.spec, FileModel) and model.spec.on == "node":
-            if model.path not in there:
-                raise Failed(f"{host.name}: models.{model.name}: no file {model.path} on this node; put it there")
-        elif not _is_current(model, there.get(model.path, "")):
-            yield _send(model)
+        recorded = there.get(model.path, "")
+        on_node = isinstance(model.spec, FileModel) and model.spec.on == "node"
+        if on_node and not recorded:
+            raise Failed(f"{host.name}: models.{model.name}: no file {model.path} on this node; put it there")
+        if not on_node and not _is_current(model, recorded):
+            yield call(partial(_send, model))
+            recorded = sha256_cached(local_file(model))
+        board(host.state, MODELS)[f"{host.name} {model.path}"] = recorded
     host.noop(f"{len(models)} models")
 
 
-def _send(model: Model) -> PyinfraCommand:
-    def work(host: Host) -> None:
-        local = local_file(model)
-        digest = sha256(local)
-        host.log(f"model {model.name}: {local.stat().st_size / 2**20:.0f} MiB to {model.path}")
-        send(host, local, model.path, sha256=digest, record=True)
-
-    return call(work)
+def _send(model: Model, host: Host) -> None:
+    local = local_file(model)
+    host.log(f"model {model.name}: {local.stat().st_size / 2**20:.0f} MiB to {model.path}")
+    send(host, local, model.path, sha256=sha256_cached(local), record=True)
 
 
 def _is_current(model: Model, recorded: str) -> bool:
@@ -81,7 +82,7 @@ def _is_current(model: Model, recorded: str) -> bool:
     """
     if isinstance(model.spec, FileModel):
         return recorded == sha256_cached(local_file(model))
-    return recorded not in ("", "present")
+    return len(recorded) == SHA256_DIGITS
 
 
 def local_file(model: Model) -> Path:

@@ -8,32 +8,27 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.preflight.plan import Snapshot
 
+LOCK = "/run/halofleet.lock"
+SILENCE_MS = 60_000
+"""A holder whose connection has been silent for so long is gone without a word: a living one says something every
+KEEPALIVE_SECONDS (roles/lib/connector.py)."""
+
 
 class Snapshots(FactBase[Snapshot]):
-    """lock: the line to hold the lab's lock with, or empty to leave the lock alone (a dry run).
+    """address: where SSH reaches the node. lock: the line to hold the node's lock with; empty to leave the lock alone.
 
-    The lock is a file in /run that names the SSH session of its holder: it is held as long as that session lives,
-    and is free at once when the control machine is gone.
+    The lock is a file in /run that names the SSH session of its holder: it is held as long as that session lives.
     """
 
-    def command(self, lab: str, lock: str) -> StringCommand:
-        path = shlex.quote(f"/run/halofleet-{lab}.lock")
-        # Two runs that arrive at once: flock lets one look and write before the other looks.
-        guard = f"exec 9>>{path}.guard; flock 9;" if lock else ""
-        take = f"echo \"$me $(cut -d' ' -f22 /proc/$me/stat)\" {shlex.quote(lock)} >{path}" if lock else ":"
+    def command(self, address: str, lock: str) -> StringCommand:
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
             '[ ! -d /run/systemd/system ] || echo systemd yes; [ "$(id -u)" != 0 ] || echo root yes; '
             # not /sys/class/net: a container's /sys may be that of another network namespace
             "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
-            # The SSH session: the nearest ancestor that is an sshd.
-            "me=$$; while [ $me -gt 1 ]; do case $(cat /proc/$me/comm) in sshd*) break ;; esac; "
-            "me=$(cut -d' ' -f4 /proc/$me/stat); done; "
-            f"{guard} read -r pid start who 2>/dev/null <{path} || pid=; "
-            'if [ -n "$pid" ] && [ "$pid" != "$me" ] && '
-            '[ "$(cut -d\' \' -f22 /proc/$pid/stat 2>/dev/null)" = "$start" ]; then echo "lock $who"; '
-            f"else {take}; fi"
+            f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
+            f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
@@ -45,6 +40,7 @@ class Snapshots(FactBase[Snapshot]):
             free=int(values.get("free") or 0),
             systemd="systemd" in values,
             root="root" in values,
+            ssh_interface=values.get("ssh_interface", ""),
             interfaces=frozenset(value for key, value in pairs if key == "interface"),
             lock=values.get("lock", ""),
         )
@@ -52,3 +48,21 @@ class Snapshots(FactBase[Snapshot]):
     @staticmethod
     def default() -> Snapshot:
         return Snapshot()
+
+
+def _lock(line: str) -> str:
+    """Shell: says who else holds the lock, or takes it."""
+    # Two runs that arrive at once: flock lets one look and write before the other looks.
+    guard = f"exec 9>>{LOCK}.guard; flock 9; " if line else ""
+    take = f"echo \"$me $(cut -d' ' -f22 /proc/$me/stat)\" {shlex.quote(line)} >{LOCK}" if line else ":"
+    return (
+        # The SSH session: the nearest ancestor that is an sshd.
+        "me=$$; while [ $me -gt 1 ]; do case $(cat /proc/$me/comm) in sshd*) break ;; esac; "
+        "me=$(cut -d' ' -f4 /proc/$me/stat); done; "
+        f"{guard}read -r pid start who 2>/dev/null <{LOCK} || pid=; "
+        'silent=; if [ -n "$pid" ]; then silent=$(ss -tniHpO state established 2>/dev/null | grep -F "pid=$pid," | '
+        "sed -n 's/.*lastrcv:\\([0-9]*\\).*/\\1/p' | head -n 1); fi; "
+        f'if [ -n "$pid" ] && [ "$pid" != "$me" ] && [ "${{silent:-0}}" -lt {SILENCE_MS} ] && '
+        '[ "$(cut -d\' \' -f22 /proc/$pid/stat 2>/dev/null)" = "$start" ]; then echo "lock $who"; '
+        f"else {take}; fi"
+    )

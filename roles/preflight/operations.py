@@ -13,6 +13,7 @@ from pyinfra.api import operation
 from roles.lib.board import board
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Refused
+from roles.llama_cpp import artifact
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, judge
 
@@ -28,15 +29,16 @@ def holder() -> str:
 
 @operation()
 def collected(expected: Expected) -> Commands:
-    """The node's snapshot is judged; when the run is for real, the lab's lock is taken on it in the same command."""
+    """The node's snapshot is judged; when the run is for real, the node's lock is taken in the same command."""
     host = current()
     lock = holder() if host.state.is_executing else ""
     for _ in range(PATIENCE_SECONDS):
-        seen = look(host, Snapshots, lab=expected.lab, lock=lock)
+        seen = look(host, Snapshots, address=str(expected.address), lock=lock)
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
-    board(host.state, TOPIC)[host.name] = judge(expected, seen)
+    builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
+    board(host.state, TOPIC)[host.name] = judge(expected, seen, builds=builds)
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from inventory.spec import Lab
 from roles.lib.finding import Finding
-from roles.llama_cpp.plan import arch_of
+from roles.llama_cpp.plan import Release, arch_of
+from roles.llama_cpp.plan import plan as release_plan
 
-FREE_MIB = 4096
-"""For the source, the build tree (0.9 GiB for the CPU backend, measured at 0c1e57098), releases and a small model."""
+LOCK_FIX = "wait for it to end; when its machine is gone, its lock is too, a minute later"
+
+FREE_MIB = 512
+"""For a release, logs and unit files, below /var/lib."""
+
+FREE_TO_BUILD_MIB = 4096
+"""For the source and the build tree too (0.9 GiB for the CPU backend, measured at 0c1e57098)."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    lab: str
+    """address: where SSH reaches the node; release: what it will run, and may have to build."""
+
     node: str
+    address: IPv4Address
+    release: Release
     os: str
     arch: str
     interfaces: tuple[str, ...]
@@ -31,17 +41,20 @@ class Snapshot:
     systemd: bool = False
     root: bool = False
     interfaces: frozenset[str] = frozenset()
+    ssh_interface: str = ""
+    """The interface that has the address at which SSH reaches the node."""
     lock: str = ""
     """Who holds the lab's lock on this node; empty where this run has it, or nobody."""
 
 
 def plan(lab: Lab, name: str) -> Expected:
     interfaces = tuple(end.interface for end in lab.ends(name))
-    return Expected(lab.name, name, lab.node(name).os, arch_of(lab), interfaces)
+    node = lab.node(name)
+    return Expected(name, node.address, release_plan(lab, name), node.os, arch_of(lab), interfaces)
 
 
-def judge(expected: Expected, seen: Snapshot) -> list[Finding]:
-    """Pure: everything that would stop the run."""
+def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
+    """Pure: everything that would stop the run. builds: this node will have to compile the release."""
 
     def stop(rule: str, found: str, wanted: str, fix: str) -> Finding:
         return Finding(rule, "stop", expected.node, found, wanted, fix)
@@ -52,17 +65,21 @@ def judge(expected: Expected, seen: Snapshot) -> list[Finding]:
             stop("commands run as root", "they do not", "root", "ssh.user: root, or a user with sudo without password")
         ]
     if seen.lock:
-        found.append(stop("one run at a time", f"held by {seen.lock}", "no other run", "wait for it to end"))
+        found.append(stop("one run at a time", f"held by {seen.lock}", "no other run", LOCK_FIX))
     if seen.os != expected.os:
         found.append(stop("os", seen.os or "unknown", expected.os, f"write nodes.{expected.node}.os: {seen.os}"))
     if seen.arch != expected.arch:
         found.append(stop("architecture", seen.arch, expected.arch, "this box cannot run the lab's builds"))
     if not seen.systemd:
         found.append(stop("PID 1", "not systemd", "systemd", "halofleet's services are systemd units"))
-    if seen.free < FREE_MIB:
-        found.append(stop("free space in /var/lib", f"{seen.free} MiB", f"{FREE_MIB} MiB", "make room"))
+    needed = FREE_TO_BUILD_MIB if builds else FREE_MIB
+    if seen.free < needed:
+        found.append(stop("free space in /var/lib", f"{seen.free} MiB", f"{needed} MiB", "make room"))
     for interface in expected.interfaces:
         if interface not in seen.interfaces:
             fix = f"plug the cable in, or correct the name in links; ip link on {expected.node} shows what there is"
             found.append(stop(f"interface {interface}", "not there", "there", fix))
+        elif interface == seen.ssh_interface:
+            fix = "name the interface that the cable is plugged into"
+            found.append(stop(f"interface {interface}", "SSH comes in over it", "a dedicated link", fix))
     return found

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.lib.paths import paths
-from roles.lib.retired import retired
-from roles.rpc_server.operations import lending
-from roles.rpc_server.plan import UNIT, RpcServer, unit
+from roles.rpc_server.operations import lending, withdrawn
+from roles.rpc_server.plan import RpcServer, unit
+
+
+@deploy("RPC server, withdrawn")
+def rpc_server_withdrawn(plan: RpcServer | None) -> None:
+    """Before the firewall's turn."""
+    withdrawn(server=plan, name="none but the inventory's")
 
 
 @deploy("RPC server")
 def rpc_server(plan: RpcServer | None) -> None:
-    if plan is None:
-        retired(pattern=UNIT, keep=(), name="no RPC server here")
-        return
-    file, service = unit(plan)
-    paths(wanted=(file,), name="unit")
-    lending(server=plan, service=service, name="running")
+    if plan is not None:
+        file, service = unit(plan)
+        paths(wanted=(file,), name="unit")
+        lending(server=plan, service=service, name="running")

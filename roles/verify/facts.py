@@ -9,6 +9,8 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.lib.layout import CURRENT
 
+KEPT = "/run/halofleet-buffers"
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -52,7 +54,8 @@ class WorkerBuffers(FactBase[frozenset[str]]):
 
     def command(self, unit: str) -> StringCommand:
         return StringCommand(
-            f"id=$(systemctl show -p InvocationID --value {shlex.quote(unit)}); seen=/run/halofleet-buffers-$id; "
+            f"id=$(systemctl show -p InvocationID --value {shlex.quote(unit)}); seen={KEPT}-{unit}-$id; "
+            f'for f in {KEPT}-{unit}-*; do [ "$f" = "$seen" ] || rm -f "$f"; done; '
             '[ -s "$seen" ] || journalctl -q -o cat "_SYSTEMD_INVOCATION_ID=$id" '
             "| sed -n 's/.*RPC[0-9]*\\[\\([0-9.:]*\\)\\] model buffer size = *[1-9].*/\\1/p' | sort -u >\"$seen\"; "
             'cat "$seen"'

@@ -7,6 +7,7 @@ import time
 from pyinfra.api import Host, operation
 
 from roles.lib.board import board
+from roles.lib.end import ENDED, READY
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
@@ -72,8 +73,10 @@ def all_well() -> Commands:
     """Raises Failed with everything that was found on any node."""
     host = current()
     findings = [str(finding) for found in board(host.state, TOPIC).values() for finding in found]
+    findings += [f"{failed.name}: failed on the way, see above" for failed in host.state.failed_hosts]
     if findings:
         raise Failed("\n".join(sorted(findings)))
+    board(host.state, ENDED)[host.name] = True
     host.noop("every node runs what it should")
     yield from ()
 
@@ -98,7 +101,7 @@ def answers(server: LlamaServer) -> Commands:
         status, _ = api.completion(server, with_key=False)
         if status != 401:
             raise Failed(f"{host.name}: {server.url}: a completion without the key ended with {status}; expected: 401")
-        board(host.state, "ready")[server.serve] = server.url
+        board(host.state, READY)[server.serve] = server.url
     host.noop(f"{server.serve} answers")
     yield from ()
 

@@ -24,5 +24,4 @@ class Check:
 
 
 def plan(lab: Lab, name: str) -> Check:
-    ports = tuple(sorted({serve.rpc_port for serve in lab.spec.serves.values()}))
-    return Check(name, release_plan(lab, name), rpc_plan(lab, name), servers_plan(lab, name), ports)
+    return Check(name, release_plan(lab, name), rpc_plan(lab, name), servers_plan(lab, name), lab.rpc_ports)

@@ -120,7 +120,7 @@ def test_two_runs_at_once(lab: Lab) -> None:
     first = lab.start("-y", str(lab.inventory), "deploys/cluster.py")
     try:
         deadline = time.monotonic() + 60
-        while f"pid {first.pid} " not in lab.ssh("halo3", "cat /run/halofleet-test.lock 2>/dev/null || true"):
+        while f"pid {first.pid} " not in lab.ssh("halo3", "cat /run/halofleet.lock 2>/dev/null || true"):
             assert time.monotonic() < deadline
         # The holder's session must be alive when the second one looks.
         first.send_signal(signal.SIGSTOP)
@@ -130,6 +130,84 @@ def test_two_runs_at_once(lab: Lab) -> None:
         first.communicate(timeout=300)
     assert second.status == 2
     assert f"pid {first.pid}" in second.err
+
+
+def open_from(lab: Lab, host: str, endpoint: str) -> bool:
+    address, port = endpoint.split(":")
+    script = f"timeout 3 bash -c '</dev/tcp/{address}/{port}' 2>/dev/null && echo open || echo closed"
+    return lab.ssh(host, script).strip() == "open"
+
+
+def endpoint(lab: Lab, worker: str) -> str:
+    return lab.ssh(worker, "ss -ltnHp | grep ggml-rpc | awk '{print $4}'").strip()
+
+
+def test_a_changed_rpc_port_leaves_no_port_open(lab: Lab) -> None:
+    """Also where the run breaks off between the firewall and the new RPC server: the build cannot succeed."""
+    before = lab.yml.read_text()
+    old = endpoint(lab, "halo2")
+    changed = before.replace("    context: 2048", "    context: 2048\n    rpc_port: 50077")
+    lab.yml.write_text(
+        changed.replace("    commit: 0c1e57098", "    commit: 0c1e57098\n  cmake: [-DGGML_RPC=WRONG, -G, No]")
+    )
+    try:
+        assert lab.cluster().status == 1
+        assert not open_from(lab, "halo3", old)
+        lab.yml.write_text(changed)
+        lab.cluster().ok()
+        assert endpoint(lab, "halo2") == old.replace(":50052", ":50077")
+        assert not open_from(lab, "halo3", old)
+        assert not open_from(lab, "halo3", endpoint(lab, "halo2"))
+    finally:
+        lab.yml.write_text(before)
+        lab.cluster().ok()
+    assert lab.cluster("--json").ok().totals["success"] == 0
+
+
+def test_a_flushed_rule_set_comes_back(lab: Lab) -> None:
+    lab.ssh("halo2", "systemctl restart nftables")  # Debian's own rule set begins with a flush
+    assert "drop" in lab.ssh("halo2", "nft list table inet halofleet")
+    lab.ssh("halo2", "nft flush ruleset")
+    lab.cluster().ok()
+    assert "drop" in lab.ssh("halo2", "nft list table inet halofleet")
+    lab.cluster().ok()
+    assert lab.cluster("--json").ok().totals["success"] == 0
+
+
+def test_an_empty_key_is_no_key(lab: Lab) -> None:
+    key = (lab.home() / "labs/test/chat.key").read_text()
+    lab.ssh("halo1", "chmod 600 /etc/halofleet/chat.key; echo >/etc/halofleet/chat.key")
+    lab.cluster().ok()
+    assert lab.ssh("halo1", "cat /etc/halofleet/chat.key") == key == (lab.home() / "labs/test/chat.key").read_text()
+
+
+def test_a_damaged_release_is_repaired_and_its_process_replaced(lab: Lab) -> None:
+    program = "/opt/halofleet/llama.cpp/current/bin/ggml-rpc-server"
+    lab.ssh(
+        "halo2",
+        f"cp {program} /root/copy; echo junk >>/root/copy; mv /root/copy {program}; systemctl restart halofleet-rpc-server",
+    )
+    lab.cluster().ok()
+    running = "/proc/$(systemctl show -p MainPID --value halofleet-rpc-server)/exe"
+    assert "deleted" not in lab.ssh("halo2", f"readlink {running}")
+    assert lab.ssh("halo2", f"tail -c 5 {running} | grep -c junk || true").strip() == "0"
+    assert lab.cluster("--json").ok().totals["success"] == 0
+
+
+def test_a_node_that_fails_means_no_ready(lab: Lab) -> None:
+    lab.ssh(
+        "halo3",
+        "systemctl stop halofleet-firewall; rm -r /etc/halofleet/firewall.nft; mkdir /etc/halofleet/firewall.nft",
+    )
+    try:
+        run = lab.cluster()
+        assert run.status == 1
+        assert "ready:" not in run.out
+        assert "/etc/halofleet/firewall.nft is a directory" in run.err
+        assert "Traceback" not in run.err
+    finally:
+        lab.ssh("halo3", "rmdir /etc/halofleet/firewall.nft")
+        lab.cluster().ok()
 
 
 WIPES = (

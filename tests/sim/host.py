@@ -202,7 +202,16 @@ class SimHost(State):
             raise NotModelled(f"without sudo: {call}")
         return program(call)
 
-    # --- what tests look at
+    # --- what tests do and look at
+
+    def replace_program(self, unit: str) -> None:
+        """As when a release is unpacked once more: the same bytes under the same name, in another file."""
+        program = (self.root / f"proc/{self.systemd.units[unit].pid}/exe").readlink()
+        path = self.files.real(str(program))
+        part = path.with_name("part")
+        shutil.copy2(path, part)
+        part.replace(path)
+        self.systemd.notice_replaced()
 
     def text(self, path: str) -> str:
         """A file of the host."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from tests.sim.flavours import Flavour
 from tests.sim.shell import Call, NotModelled, Reply
 
-
 LOCKED = (
     "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 512 (apt-get)\n"
     "N: Be aware that removing the lock file is not a solution and may break your system.\n"

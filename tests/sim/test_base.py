@@ -55,7 +55,11 @@ def test_a_host_without_a_time_service_gets_one(stages: Stages) -> None:
     run = stage.run("base", sim)
     assert run.commands[1] == (
         USER[0],
-        [*USER[1], APT.replace("NAMES", "systemd-timesyncd"), "systemctl enable --now --quiet systemd-timesyncd.service"],
+        [
+            *USER[1],
+            APT.replace("NAMES", "systemd-timesyncd"),
+            "systemctl enable --now --quiet systemd-timesyncd.service",
+        ],
     )
     assert stage.run("base", sim).flat == []
 
@@ -82,3 +86,15 @@ def test_only_what_drifted_is_repaired(stages: Stages) -> None:
         APT.replace("NAMES", "nftables"),
         "directory /var/lib/halofleet/incoming 700 root:root",
     ]
+
+
+@pytest.mark.parametrize(("tries", "arrives"), [(5, True), (6, False)])
+def test_a_package_list_that_somebody_holds_is_waited_for_a_minute(stages: Stages, tries: int, arrives: bool) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("base")
+    sim.packages.locked = tries
+    assert stage.run("base", sim, dies_after=99).ended is arrives
+    assert ("nftables" in sim.packages.installed) is arrives
+    assert sim.packages.locked == 0
+    assert stage.run("base", sim).ended
+    assert stage.run("base", sim).flat == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -131,3 +132,16 @@ def test_an_interrupted_change_is_healed_by_the_next_run(
         stage.run(role, sim)
         assert sim.state() == whole.state(), f"interrupted after change {count} of {changes}"
         assert stage.run(role, sim).flat == []
+
+
+@pytest.mark.parametrize("node", ["halo1", "halo2"])
+def test_a_reboot_leaves_nothing_to_do(stages: Stages, node: str) -> None:
+    stage = stages("fedora", node)
+    sim = stage.before("verify")
+    stage.artifact()
+    stage.run("llama_server", sim)  # with what the control machine now knows
+    for path in sim.files.real("/etc/systemd/network").iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    sim.reboot()
+    roles = {role for role, _ in CASES}
+    assert {role: stage.run(role, sim).flat for role in roles} == {role: [] for role in roles}

@@ -8,6 +8,7 @@ import pytest
 
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
+from tests.sim.shell import Reply
 
 Stages = Callable[..., Stage]
 
@@ -75,3 +76,44 @@ def test_rules_that_nft_refuses_do_not_cost_the_ones_that_are_loaded(stages: Sta
     run = stage.run("firewall", sim, dies_after=99)
     assert run.flat == [RULES, LOAD[0]]
     assert sim.network.tables == loaded
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_another_rule_leaves_the_rpc_server_alone(stages: Stages, flavour: str) -> None:
+    """It requires the firewall's unit; a restart of that one would be a restart of the RPC server."""
+    stage = stages(flavour, "halo2")
+    sim = stage.before("llama_server")
+    before = {name: (unit.pid, unit.invocation) for name, unit in sim.systemd.units.items()}
+    stage.change(serves__chat__rpc_port=50060)
+    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert sim.network.tables == {"halofleet": TABLE % {"port": 50060}}
+    assert {name: (unit.pid, unit.invocation) for name, unit in sim.systemd.units.items()} == before
+    assert "halofleet-rpc-server.service" in before
+
+
+def test_a_reload_that_fails_costs_neither_the_rules_nor_the_rpc_server(stages: Stages) -> None:
+    stage = stages("debian", "halo2")
+    sim = stage.before("llama_server")
+    loaded = dict(sim.network.tables)
+    worker = sim.systemd.units["halofleet-rpc-server.service"].invocation
+    stage.change(serves__chat__rpc_port=50060)
+    load = sim.network.nft
+    sim.programs["nft"] = lambda call: Reply(status=1) if call.words[0] == "-f" else load(call)
+    run = stage.run("firewall", sim, dies_after=99)
+    assert (run.ended, run.flat) == (False, [RULES, *LOAD])
+    assert sim.network.tables == loaded
+    assert sim.systemd.units["halofleet-rpc-server.service"].invocation == worker
+    assert sim.systemd.units["halofleet-firewall.service"].active == "active"
+    sim.programs["nft"] = load
+    assert stage.run("firewall", sim).flat == LOAD
+    assert sim.network.tables == {"halofleet": TABLE % {"port": 50060}}
+
+
+def test_a_firewall_that_was_stopped_is_started(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    sim = stage.before("llama_cpp")
+    sim.systemd.stop("halofleet-firewall.service")
+    sim.network.tables.clear()
+    assert stage.run("firewall", sim).flat == LOAD
+    assert sim.systemd.units["halofleet-firewall.service"].active == "active"
+    assert sim.network.tables == {"halofleet": TABLE % {"port": 50052}}

@@ -83,7 +83,6 @@ def test_a_key_replaced_on_the_node_is_taken_over_and_the_server_restarted(stage
     assert stage.run("llama_server", sim).flat == []
 
 
-@pytest.mark.xfail(strict=True, reason="the digests of both copies never agree, so it is taken over at every run")
 @pytest.mark.parametrize("text", ["no-line-break-at-the-end", "two-line-breaks\n\n", "windows\r\n"])
 def test_a_key_that_a_person_wrote_is_taken_over_once(stages: Stages, text: str) -> None:
     stage = stages("debian", "halo1")
@@ -93,17 +92,56 @@ def test_a_key_that_a_person_wrote_is_taken_over_once(stages: Stages, text: str)
     _put_key(sim, text)
     assert stage.run("llama_server", sim).ended
     assert local_key() == text.strip()
+    assert home.api_key("lab", "chat").read_bytes() == text.encode()
     assert stage.run("llama_server", sim).flat == []
 
 
-def test_a_key_that_others_can_read_is_replaced(stages: Stages) -> None:
+@pytest.mark.parametrize(("mode", "owner"), [(0o644, "root:root"), (0o400, "halofleet:halofleet")])
+@pytest.mark.parametrize("other", [False, True])
+def test_a_key_that_is_not_roots_alone_becomes_so_and_stays_the_key(
+    stages: Stages, mode: int, owner: str, other: bool
+) -> None:
+    """Also where a person wrote another one: the node's is the true one."""
     stage = stages("debian", "halo1")
     sim = stage.before("llama_server")
     stage.artifact()
     stage.run("llama_server", sim)
-    sim.files.real(KEY).chmod(0o644)
-    assert stage.run("llama_server", sim).flat == [MAKE.format("cat")]
-    assert f"{sim.files.real(KEY).stat().st_mode & 0o777:o}" == "400"
+    if other:
+        _put_key(sim, "replaced-by-hand\n")
+    key = sim.text(KEY)
+    path = sim.files.real(KEY)
+    path.chmod(mode)
+    sim.files.owners[path.stat().st_ino] = owner
+    run = stage.run("llama_server", sim)
+    own = f"chown root:root {KEY} && chmod 400 {KEY}"
+    assert run.commands[0] == ("API key of chat", [own, ADOPT] if other else [own])
+    assert len(run.commands) == (2 if other else 1)
+    assert f"{path.stat().st_mode & 0o777:o} {sim.files.owner(path)}" == "400 root:root"
+    assert sim.text(KEY) == key
+    assert local_key() == key.strip()
+    assert stage.run("llama_server", sim).flat == []
+
+
+def test_the_key_that_is_known_here_arrives_byte_for_byte(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    path = home.api_key("lab", "chat")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no-line-break-at-the-end")
+    stage.run("llama_server", sim)
+    assert sim.files.real(KEY).read_bytes() == b"no-line-break-at-the-end"
+    assert stage.run("llama_server", sim).flat == []
+
+
+def test_a_server_whose_program_was_replaced_under_it_is_restarted(stages: Stages) -> None:
+    stage = stages("fedora", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    sim.replace_program(NAME)
+    assert stage.run("llama_server", sim).flat == [f"restart {NAME}"]
+    assert stage.run("llama_server", sim).flat == []
 
 
 @pytest.mark.parametrize(

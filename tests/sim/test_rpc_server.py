@@ -98,3 +98,27 @@ def test_a_worker_that_waits_for_a_controller_that_is_gone_is_restarted(stages: 
     assert stage.run("rpc_server", sim).flat == [], "of a controller that is not in this run nothing is known"
     assert stage.run("rpc_server", sim, told={CONTROLLERS: {own: frozenset(sim.sockets.guests)}}).flat == []
     assert stage.run("rpc_server", sim, told={CONTROLLERS: {own: frozenset()}}).flat == [f"restart {NAME}"]
+
+
+def test_a_worker_whose_program_was_replaced_under_it_is_restarted(stages: Stages) -> None:
+    stage = stages("debian", "halo2")
+    sim = stage.before("llama_server")
+    sim.replace_program(NAME)
+    assert stage.run("rpc_server", sim).flat == [f"restart {NAME}"]
+    assert stage.run("rpc_server", sim).flat == []
+
+
+def test_a_worker_that_does_not_let_itself_be_stopped_stays_known(stages: Stages) -> None:
+    """Without its file nobody would look for it again."""
+    stage = stages("debian", "halo2")
+    sim = stage.before("llama_server")
+    stage.change(serves__chat__workers=["halo3"])
+    sim.systemd.units[NAME].immortal = True
+    assert not stage.run("rpc_server", sim, dies_after=99).ended
+    assert sim.files.real(PATH).is_file()
+    assert sim.systemd.units[NAME].active == "active"
+    sim.systemd.units[NAME].immortal = False
+    assert stage.run("rpc_server", sim).ended
+    assert NAME not in sim.systemd.units
+    assert not sim.files.real(PATH).exists()
+    assert stage.run("rpc_server", sim).flat == []

@@ -129,3 +129,13 @@ def test_a_worker_that_is_down_and_one_of_another_release(stages: Stages, server
     stage.artifact()
     with pytest.raises(Failed, match=f"{RPC} runs its release"):
         stage.run("verify", sim)
+
+
+def test_a_worker_whose_program_was_replaced_under_it(stages: Stages, server: ThreadingHTTPServer) -> None:
+    stage = stages("debian", "halo2")
+    sim = stage.before("verify")
+    stage.artifact()
+    assert server.server_port
+    sim.replace_program(RPC)
+    with pytest.raises(Failed, match=rf"{RPC} runs its release: \S+/bin/ggml-rpc-server \(deleted\)"):
+        stage.run("verify", sim)

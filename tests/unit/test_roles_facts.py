@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from roles.lib.paths import Absent, Directory, File, PathStates, Seen, differs
 from roles.lib.units import Connection, UnitStates
 from roles.llama_cpp.facts import Installed as InstalledFiles
 from roles.llama_cpp.facts import InstalledRelease
+from roles.llama_server.facts import Key, KeyState
 from roles.network.facts import Links, LinkStates
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, Snapshot, judge
@@ -31,7 +33,7 @@ ADDRESSES = (
 
 
 def test_addresses() -> None:
-    addresses = {"lo": ("127.0.0.1/8",), "thunderbolt0": ("10.44.0.0/31",)}
+    addresses: dict[str, tuple[str, ...]] = {"lo": ("127.0.0.1/8",), "thunderbolt0": ("10.44.0.0/31",)}
     assert LinkStates().process(["networkd", ADDRESSES]) == Links(True, frozenset(), addresses)
     assert LinkStates().process([ADDRESSES]) == Links(False, frozenset(), addresses)
     assert LinkStates().process(["networkd", "unread thunderbolt0", "unread thunderbolt1", ADDRESSES]) == Links(
@@ -185,6 +187,26 @@ def test_sights() -> None:
 def test_a_program_whose_file_was_replaced_is_told_from_the_new_one() -> None:
     sight = Sights().process(["unit x.service /opt/a/bin/llama-server (deleted)"])
     assert sight.exes["x.service"] == "/opt/a/bin/llama-server (deleted)"
+
+
+@pytest.mark.parametrize(
+    ("seen", "private"),
+    [("400 root:root", True), ("440 root:root", False), ("400 root:box", False), ("400 box:root", False)],
+)
+def test_a_key(seen: str, private: bool) -> None:
+    assert KeyState().process(["f6e4fc96", seen]) == Key("f6e4fc96", private)
+
+
+def test_a_key_by_the_real_command(tmp_path: Path) -> None:
+    """Byte for byte; an empty file is no key."""
+    path = tmp_path / "a serve's.key"
+    command = ["/bin/sh", "-c", KeyState().command(str(path)).get_raw_value()]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    path.touch()
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    path.write_bytes(b"windows\r\n")
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert KeyState().process(lines).digest == hashlib.sha256(b"windows\r\n").hexdigest()
 
 
 def test_a_programs_own_words_are_what_the_command_looks_for() -> None:

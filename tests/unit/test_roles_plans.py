@@ -20,6 +20,7 @@ from roles.lib.paths import File
 from roles.lib.units import Service, UnitState, changes, runs
 from roles.llama_cpp import plan as llama_cpp
 from roles.llama_server.plan import arguments, lines, quoted
+from roles.network.facts import Links
 from tests.sim.flavours import DEBIAN, FEDORA, UBUNTU, Flavour
 from tests.sim.labs import Home
 
@@ -99,7 +100,10 @@ def test_the_firewall_closes_rpc_ports_and_never_speaks_of_ssh(tmp_path: Path, f
         assert "policy accept;" in rules.content
         assert re.findall(r"dport (.*) (accept|drop)", rules.content)[-1] == ("{ 50052 }", "drop")
         assert not re.search(r"\b22\b|ssh|flush|policy drop", rules.content)
-        assert "ExecStop" not in unit.content.replace("no ExecStop", "")
+        assert "ExecStop" not in unit.content
+        starts, reloads = (re.findall(rf"^{key}=(.*)$", unit.content, re.M) for key in ("ExecStart", "ExecReload"))
+        assert len(starts) == 2
+        assert reloads == starts
 
 
 def test_a_door_is_the_controllers_link_address_on_the_link(tmp_path: Path) -> None:
@@ -208,6 +212,7 @@ GOOD = UnitState("loaded", "active", "running", "enabled", False, 7, "id", "r1",
         (UnitState("loaded", "active", "running", "enabled", True, revision="r1"), ["daemon-reload"]),
         (UnitState("loaded", "active", "running", "enabled", True, revision="r0"), ["daemon-reload", "restart"]),
         (UnitState("loaded", "failed", "failed", "enabled"), ["restart"]),
+        (UnitState("loaded", "active", "running", "enabled", revision="r1", exe="/x (deleted)"), ["restart"]),
         (UnitState("loaded", "activating", "auto-restart", "enabled"), ["restart"]),
         (UnitState("not-found", "active", "running", "enabled", revision="r1"), ["daemon-reload"]),
     ],
@@ -218,6 +223,7 @@ def test_the_commands_that_lead_to_a_service(state: UnitState, commands: list[st
 
 
 def test_a_unit_that_is_not_ours_needs_only_to_run() -> None:
+    assert not runs(Service("x.service"), UnitState(active="active", exe="/x (deleted)"))
     assert runs(Service("x.service"), UnitState(active="active"))
     assert not runs(Service("x.service"), UnitState(active="inactive"))
 
@@ -267,6 +273,42 @@ def test_the_link_files(tmp_path: Path) -> None:
     assert "\nRequiredForOnline=no\n" in first.content
     assert "\nAddress=10.44.0.9/31\n" in second.content
     assert not re.search("DHCP|Gateway|DNS", first.content + second.content)
+
+
+def test_a_link_is_looked_at_again_when_its_file_or_its_address_differs(tmp_path: Path) -> None:
+    first, _ = network.plan.plan(lab(tmp_path), "halo2").ends
+    right: dict[str, tuple[str, ...]] = {"thunderbolt0": ("10.44.0.1/31",)}
+    assert not network.operations.differs(first, Links(True, frozenset(), right))
+    assert not network.operations.differs(first, Links(True, frozenset({"thunderbolt1"}), right))
+    assert network.operations.differs(first, Links(True, frozenset({"thunderbolt0"}), right))
+    assert network.operations.differs(first, Links(True, frozenset(), {}))
+    wrong: tuple[str, ...]
+    for wrong in ((), ("10.44.0.1/24",), ("10.44.0.1/31", "10.44.0.3/31")):
+        assert network.operations.differs(first, Links(True, frozenset(), {"thunderbolt0": wrong}))
+
+
+def test_only_addresses_of_the_links_range_on_no_link_of_ours_are_strays(tmp_path: Path) -> None:
+    plan = network.plan.plan(lab(tmp_path, links__1=None), "halo2")
+    seen: dict[str, tuple[str, ...]] = {
+        "lo": ("127.0.0.1/8",),
+        "host0": ("10.43.0.12/24",),
+        "thunderbolt0": ("10.44.0.9/31",),  # wrong, and networkd's business
+        "thunderbolt1": ("10.44.0.8/31", "192.168.7.1/24"),
+        "enp1s0": ("10.44.255.255/32", "10.45.0.0/32"),
+    }
+    assert network.operations.stray(plan, Links(True, frozenset(), seen)) == [
+        ("thunderbolt1", "10.44.0.8/31"),
+        ("enp1s0", "10.44.255.255/32"),
+    ]
+
+
+def test_no_server_waits_for_the_network_to_be_online(tmp_path: Path) -> None:
+    """A cable that is not plugged in would hold up the others (systemd#30345)."""
+    servers = [file.content for file in every_unit(lab(tmp_path)) if "Type=exec\n" in file.content]
+    assert len(servers) == 2
+    for content in servers:
+        assert re.search(r"^After=(\S+ )*network\.target$", content, re.M)
+        assert "network-online" not in content
 
 
 def test_directories_come_before_what_is_in_them(tmp_path: Path) -> None:
