@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from ipaddress import IPv4Interface
 
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -18,6 +19,10 @@ WAIT = (
 )
 
 
+# networkd may have taken it away at the reload.
+GONE = "ip address delete {address} dev {dev} 2>/dev/null || ! ip -4 -o address show dev {dev} | grep -qF {address}"
+
+
 @operation()
 def links_up(network: Network) -> Commands:
     """Every link has the address of the plan and no other; only the links that differ are touched."""
@@ -32,7 +37,7 @@ def links_up(network: Network) -> Commands:
         yield StringCommand("systemctl enable --now --quiet systemd-networkd")
     yield StringCommand("networkctl reload")
     for interface, address in strays:
-        yield StringCommand("ip address delete", QuoteString(address), "dev", QuoteString(interface))
+        yield StringCommand(GONE.format(dev=shlex.quote(interface), address=shlex.quote(address)))
     for end in ends:
         yield StringCommand("networkctl reconfigure", QuoteString(end.interface))
         yield StringCommand(WAIT.format(dev=end.interface, address=f"{end.address}"))

@@ -148,7 +148,7 @@ def test_a_changed_rpc_port_leaves_no_port_open(lab: Lab) -> None:
     old = endpoint(lab, "halo2")
     changed = before.replace("    context: 2048", "    context: 2048\n    rpc_port: 50077")
     lab.yml.write_text(
-        changed.replace("    commit: 0c1e57098", "    commit: 0c1e57098\n  cmake: [-DGGML_RPC=WRONG, -G, No]")
+        changed.replace("    commit: 0c1e57098", "    commit: 0c1e57098\n  cmake: [-DGGML_RPC=WRONG, -G, Nothing]")
     )
     try:
         assert lab.cluster().status == 1
@@ -183,10 +183,8 @@ def test_an_empty_key_is_no_key(lab: Lab) -> None:
 
 def test_a_damaged_release_is_repaired_and_its_process_replaced(lab: Lab) -> None:
     program = "/opt/halofleet/llama.cpp/current/bin/ggml-rpc-server"
-    lab.ssh(
-        "halo2",
-        f"cp {program} /root/copy; echo junk >>/root/copy; mv /root/copy {program}; systemctl restart halofleet-rpc-server",
-    )
+    lab.ssh("halo2", f"cp {program} /root/copy; echo junk >>/root/copy; mv /root/copy {program}")
+    lab.ssh("halo2", "systemctl restart halofleet-rpc-server")
     lab.cluster().ok()
     running = "/proc/$(systemctl show -p MainPID --value halofleet-rpc-server)/exe"
     assert "deleted" not in lab.ssh("halo2", f"readlink {running}")
@@ -195,10 +193,8 @@ def test_a_damaged_release_is_repaired_and_its_process_replaced(lab: Lab) -> Non
 
 
 def test_a_node_that_fails_means_no_ready(lab: Lab) -> None:
-    lab.ssh(
-        "halo3",
-        "systemctl stop halofleet-firewall; rm -r /etc/halofleet/firewall.nft; mkdir /etc/halofleet/firewall.nft",
-    )
+    rules = "/etc/halofleet/firewall.nft"
+    lab.ssh("halo3", f"rm -r {rules}; mkdir {rules}")
     try:
         run = lab.cluster()
         assert run.status == 1

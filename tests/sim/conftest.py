@@ -17,6 +17,7 @@ from inventory.spec import Lab
 from roles import base, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
 from roles.llama_cpp import artifact
 from roles.llama_cpp.plan import plan as release_plan
+from tests.sim.files import remove_tree
 from tests.sim.flavours import FLAVOURS, Flavour
 from tests.sim.host import SimHost
 from tests.sim.labs import Home, make_artifact
@@ -26,6 +27,7 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "preflight": (preflight.preflight, preflight.plan.plan),
     "base": (base.base, base.plan.plan),
     "network": (network.network, network.plan.plan),
+    "withdrawn": (rpc_server.rpc_server_withdrawn, rpc_server.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),
     "llama_cpp": (llama_cpp.llama_cpp, llama_cpp.plan.plan),
     "models": (models.models, models.plan.plan),
@@ -110,11 +112,13 @@ def _ready() -> dict[tuple[str, ...], SimHost]:
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """In memory where there is room: hosts are many small files, and a run makes hundreds of hosts."""
     memory = Path("/dev/shm")  # noqa: S108
-    if not memory.is_dir() or shutil.disk_usage(memory).free < 1 << 30 or os.statvfs(memory).f_flag & os.ST_NOEXEC:
-        yield tmp_path_factory.mktemp("sim")
-        return
-    with tempfile.TemporaryDirectory(prefix="halofleet-sim-", dir=memory) as folder:
-        yield Path(folder)
+    fits = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30
+    if fits and not os.statvfs(memory).f_flag & os.ST_NOEXEC:
+        folder = Path(tempfile.mkdtemp(prefix="halofleet-sim-", dir=memory))
+    else:
+        folder = tmp_path_factory.mktemp("sim")
+    yield folder
+    remove_tree(folder)
 
 
 @pytest.fixture(scope="session")

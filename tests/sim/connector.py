@@ -25,7 +25,7 @@ SHORT = (
     (
         r"umask 077; rm -f (?P<dir>\S+/)\.(?P<name>\S+)\.halofleet && base64 -d > (?P=dir)\.(?P=name)\.halofleet "
         r"&& chown (?P<owner>\S+) (?P=dir)\.(?P=name)\.halofleet && chmod (?P<mode>\d+) (?P=dir)\.(?P=name)\.halofleet "
-        r"&& mv -f (?P=dir)\.(?P=name)\.halofleet (?P=dir)(?P=name) && " + RELABEL.format(path=r"(?P=dir)(?P=name)"),
+        r"&& mv -fT (?P=dir)\.(?P=name)\.halofleet (?P=dir)(?P=name) && " + RELABEL.format(path=r"(?P=dir)(?P=name)"),
         r"write \g<dir>\g<name> \g<mode> \g<owner>",
     ),
     (

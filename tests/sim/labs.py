@@ -103,6 +103,7 @@ def make_artifact(release: Release) -> Path:
     files["SHA256SUMS"] = ("".join(sums), 0o644)
     path.parent.mkdir(parents=True, exist_ok=True)
     _tar(path, {f"./{name}": content for name, content in files.items()})
+    artifact.keep(release)
     return path
 
 

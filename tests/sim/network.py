@@ -65,6 +65,14 @@ class Network:
                 # them out, bookworm does not).
                 shown = [self._json(number, name) for number, name in enumerate(self.addresses, 1)]
                 return Reply(json.dumps(shown, separators=(",", ":")) + "\n")
+            case ["-o", "-4", "address"]:
+                tail = r"scope global \       valid_lft forever preferred_lft forever"
+                lines = [
+                    f"{number}: {name}    inet {own} {tail}\n"
+                    for number, (name, owns) in enumerate(self.addresses.items(), 1)
+                    for own in owns
+                ]
+                return Reply("".join(lines))
             case ["-4", "-o", "address", "show", "dev", name]:
                 if name not in self.addresses:
                     return Reply(stderr=f'Device "{name}" does not exist.\n', status=1)

@@ -17,6 +17,8 @@ class Sockets:
         self.lost: set[tuple[str, str]] = set()
         self.guests: tuple[str, ...] = ()
         """`ADDRESS:PORT` of the controllers that are connected to this host's worker."""
+        self.sessions: dict[int, int] = {}
+        """SSH session's pid -> milliseconds since it was last heard."""
 
     def lose(self, worker: str) -> None:
         """The worker was restarted under its controller; /health would still say ok."""
@@ -39,6 +41,13 @@ class Sockets:
             case ["-ltnH"]:
                 own = [f"{self._option(unit, 'host')}:{self._option(unit, 'port')}" for unit in servers]
                 return Reply("".join(f"LISTEN 0      512    {at:>16} 0.0.0.0:*\n" for at in (*own, "0.0.0.0:22")))
+            case ["-tniHpO", "state", "established"]:
+                lines = [
+                    f'0      0      10.43.0.11:22    10.43.0.1:40974 users:(("sshd-session",pid={session},fd=7)) cubic '
+                    f"wscale:10,10 rto:201 rtt:0.2/0.1 lastsnd:20 lastrcv:{silence} lastack:20 pacing_rate 5Gbps\n"
+                    for session, silence in self.sessions.items()
+                ]
+                return Reply("".join(lines))
             case ["-tnpH", "state", "established"]:
                 lines = [
                     f'0      0       10.44.0.0:{4711 + number} {worker} users:(("llama-server",pid={unit.pid},fd=6))'

@@ -11,7 +11,7 @@ from tests.sim.network import Network
 from tests.sim.packages import Packages
 from tests.sim.systemd import Systemd
 
-VOLATILE = re.compile(r"/proc/|/run/halofleet-.*\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
+VOLATILE = re.compile(r"/proc/|/run/halofleet\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
 """Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
 
 

@@ -35,6 +35,8 @@ class Systemd(Manager):
                     return Reply(stderr=f"Failed to disable unit: Unit {name} does not exist\n", status=1)
                 self.enabled.discard(name)  # done before the stop, whatever comes of it
                 return self.stop(name)
+            case ["stop", name]:
+                return self.stop(name)
             case ["restart", name]:
                 return self.restart(_full(name))
             case ["reload-or-restart", name]:

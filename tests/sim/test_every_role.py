@@ -103,7 +103,6 @@ def test_whoever_does_not_log_in_as_root_needs_sudo_for_everything(
         ("firewall", "halo2", {"serves__chat__rpc_port": 50060}),
         ("llama_cpp", "halo2", {"llama_cpp__cmake": ["-DGGML_LTO=ON"]}),
         ("rpc_server", "halo2", {"serves__chat__rpc_port": 50060}),
-        ("rpc_server", "halo2", {"serves__chat__workers": ["halo3"]}),
         ("llama_server", "halo1", {"serves__chat__port": 9090}),
     ],
 )

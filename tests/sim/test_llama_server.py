@@ -59,9 +59,9 @@ def test_a_box_that_was_set_up_anew_gets_the_key_that_is_known_here(stages: Stag
     stage.artifact()
     path = home.api_key("lab", "chat")
     path.parent.mkdir(parents=True)
-    path.write_text("known-here\n")
+    path.write_text("known-here-7f3a91\n")
     assert stage.run("llama_server", sim).commands == [("API key of chat", [KNOWN]), START]
-    assert sim.text(KEY) == "known-here\n"
+    assert sim.text(KEY) == "known-here-7f3a91\n"
     assert stage.run("llama_server", sim).flat == []
 
 
@@ -83,7 +83,9 @@ def test_a_key_replaced_on_the_node_is_taken_over_and_the_server_restarted(stage
     assert stage.run("llama_server", sim).flat == []
 
 
-@pytest.mark.parametrize("text", ["no-line-break-at-the-end", "two-line-breaks\n\n", "windows\r\n"])
+@pytest.mark.parametrize(
+    "text", ["no-line-break-at-the-end", "two-line-breaks-at-the-end\n\n", "from-a-windows-box\r\n"]
+)
 def test_a_key_that_a_person_wrote_is_taken_over_once(stages: Stages, text: str) -> None:
     stage = stages("debian", "halo1")
     sim = stage.before("llama_server")
@@ -205,7 +207,7 @@ def test_a_serve_under_another_name_replaces_the_first(stages: Stages) -> None:
     ]
 
 
-@pytest.mark.parametrize("known", [None, "known-here-7f3a"])
+@pytest.mark.parametrize("known", [None, "known-here-7f3a91c4"])
 @pytest.mark.parametrize("user", ["root", "box"])
 def test_the_key_is_in_no_command_no_log_and_no_output(
     stages: Stages,

@@ -66,10 +66,6 @@ def test_an_address_that_somebody_removed_comes_back(stages: Stages) -> None:
     assert stage.run("network", sim).flat == reload(*up("thunderbolt1", "10.44.0.8/31"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="networkd (257) takes the address away at the reload, `ip address delete` then ends with 2: the run fails",
-)
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_link_that_left_the_inventory_leaves_no_file_and_no_address(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")

@@ -20,7 +20,7 @@ def test_a_good_node_costs_one_command(stages: Stages, flavour: str) -> None:
     run = stage.run("preflight", sim)
     assert len(run.sent) == 1
     assert run.flat == []
-    assert sim.files.real("/run/halofleet-lab.lock").is_file()
+    assert sim.files.real("/run/halofleet.lock").is_file()
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -60,4 +60,20 @@ def test_the_lock_keeps_others_out_as_long_as_its_session_lives(
     for session in range(1, sim.sessions + 1):
         sim.shell.session = 8_000_000 + session
         disconnect()
+    assert stage.run("preflight", sim).ended
+
+
+def test_a_holder_that_has_been_silent_for_a_minute_is_gone(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The laptop was closed: no goodbye, and sshd waits for hours."""
+    monkeypatch.setattr("roles.preflight.operations.PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("roles.preflight.operations.time.sleep", lambda _: None)
+    stage = stages("debian", "halo1")
+    sim = stage.before("preflight")
+    monkeypatch.setattr(sim, "disconnect", lambda: None)
+    stage.run("preflight", sim)
+    holder = int(sim.text("/run/halofleet.lock").split()[0])
+    sim.sockets.sessions[holder] = 59_000
+    with pytest.raises(Refused):
+        stage.run("preflight", sim)
+    sim.sockets.sessions[holder] = 61_000
     assert stage.run("preflight", sim).ended

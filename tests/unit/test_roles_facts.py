@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from inventory.spec import load
 from roles.base.facts import BaseState, BaseStates
 from roles.lib.connections import clients, ends, haunted, lost
 from roles.lib.packages import Installed, InstalledPackages
@@ -18,8 +20,11 @@ from roles.llama_cpp.facts import InstalledRelease
 from roles.llama_server.facts import Key, KeyState
 from roles.network.facts import Links, LinkStates
 from roles.preflight.facts import Snapshots
-from roles.preflight.plan import Expected, Snapshot, judge
+from roles.preflight.plan import Snapshot, judge
+from roles.preflight.plan import plan as preflight_plan
 from roles.verify.facts import Sights, UnitTrouble, WorkerBuffers
+
+ROOT = Path(__file__).parents[2]
 
 ADDRESSES = (
     '[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"qdisc":"noqueue","operstate":'
@@ -146,12 +151,13 @@ def test_a_release() -> None:
 SNAPSHOT = [
     "os debian-13", "arch x86_64", "free 78567", "systemd yes", "root yes", "interface lo", "interface host0",
     "interface thunderbolt0",
+    "ssh_interface host0",
 ]  # fmt: skip
 
 
 def test_a_snapshot() -> None:
     assert Snapshots().process(SNAPSHOT) == Snapshot(
-        "debian-13", "x86_64", 78567, True, True, frozenset({"lo", "host0", "thunderbolt0"}), ""
+        "debian-13", "x86_64", 78567, True, True, frozenset({"lo", "host0", "thunderbolt0"}), "host0", ""
     )
     assert Snapshots().process([*SNAPSHOT, "lock me@here pid 7 since 2026"]).lock == "me@here pid 7 since 2026"
 
@@ -169,10 +175,25 @@ def test_a_snapshot() -> None:
     ],
 )
 def test_preflight_judges(gone: str | None, rules: list[str]) -> None:
-    expected = Expected("lab", "halo1", "debian-13", "x86_64", ("thunderbolt0",))
-    findings = judge(expected, Snapshots().process([line for line in SNAPSHOT if line != gone]))
+    lab = load(ROOT / "inventory/lab.yml")
+    expected = replace(preflight_plan(lab, "halo1"), arch="x86_64", interfaces=("thunderbolt0",))
+    findings = judge(expected, Snapshots().process([line for line in SNAPSHOT if line != gone]), builds=False)
     assert [finding.rule for finding in findings] == rules
     assert all(finding.severity == "stop" and finding.node == "halo1" and finding.fix for finding in findings)
+
+
+def test_a_link_must_not_be_the_interface_that_ssh_comes_in_over() -> None:
+    lab = load(ROOT / "inventory/lab.yml")
+    expected = replace(preflight_plan(lab, "halo1"), arch="x86_64", interfaces=("host0",))
+    (finding,) = judge(expected, Snapshots().process(SNAPSHOT), builds=False)
+    assert finding.seen == "SSH comes in over it"
+
+
+def test_a_builder_needs_more_room() -> None:
+    expected = replace(preflight_plan(load(ROOT / "inventory/lab.yml"), "halo1"), arch="x86_64", interfaces=())
+    seen = Snapshots().process([*SNAPSHOT, "free 2000"])
+    assert judge(expected, seen, builds=False) == []
+    assert [finding.rule for finding in judge(expected, seen, builds=True)] == ["free space in /var/lib"]
 
 
 def test_sights() -> None:
@@ -198,15 +219,17 @@ def test_a_key(seen: str, private: bool) -> None:
 
 
 def test_a_key_by_the_real_command(tmp_path: Path) -> None:
-    """Byte for byte; an empty file is no key."""
+    """Byte for byte; an empty file or line is no key."""
     path = tmp_path / "a serve's.key"
     command = ["/bin/sh", "-c", KeyState().command(str(path)).get_raw_value()]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
     path.touch()
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
-    path.write_bytes(b"windows\r\n")
+    path.write_bytes(b"\n")
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    path.write_bytes(b"0123456789abcdef\r\n")
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert KeyState().process(lines).digest == hashlib.sha256(b"windows\r\n").hexdigest()
+    assert KeyState().process(lines).digest == hashlib.sha256(b"0123456789abcdef\r\n").hexdigest()
 
 
 def test_a_programs_own_words_are_what_the_command_looks_for() -> None:
