@@ -17,7 +17,7 @@ def cache(kind: str) -> Path:
 
 
 def lab_dir(lab: str) -> Path:
-    """What the control machine remembers of one lab: known_hosts, keys, the lock."""
+    """What the control machine remembers of one lab: known_hosts and keys."""
     return home() / "labs" / lab
 
 

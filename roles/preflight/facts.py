@@ -54,15 +54,22 @@ def _lock(line: str) -> str:
     """Shell: says who else holds the lock, or takes it."""
     # Two runs that arrive at once: flock lets one look and write before the other looks.
     guard = f"exec 9>>{LOCK}.guard; flock 9; " if line else ""
-    take = f"echo \"$me $(cut -d' ' -f22 /proc/$me/stat)\" {shlex.quote(line)} >{LOCK}" if line else ":"
+    # The session of a holder that fell silent ends here: a laptop that wakes up must not go on beside us.
+    take = (
+        f'[ -z "$alive" ] || kill $pid; echo "$me $(cut -d\' \' -f22 /proc/$me/stat)" {shlex.quote(line)} >{LOCK}'
+        if line
+        else ":"
+    )
     return (
         # The SSH session: the nearest ancestor that is an sshd.
         "me=$$; while [ $me -gt 1 ]; do case $(cat /proc/$me/comm) in sshd*) break ;; esac; "
         "me=$(cut -d' ' -f4 /proc/$me/stat); done; "
         f"{guard}read -r pid start who 2>/dev/null <{LOCK} || pid=; "
-        'silent=; if [ -n "$pid" ]; then silent=$(ss -tniHpO state established 2>/dev/null | grep -F "pid=$pid," | '
+        # `alive`: the process that the file names still is the one that wrote it.
+        'alive=; if [ -n "$pid" ] && [ "$pid" != "$me" ] && '
+        '[ "$(cut -d\' \' -f22 /proc/$pid/stat 2>/dev/null)" = "$start" ]; then alive=yes; fi; '
+        'silent=0; if [ -n "$alive" ]; then silent=$(ss -tniHpO state established 2>/dev/null | grep -F "pid=$pid," | '
         "sed -n 's/.*lastrcv:\\([0-9]*\\).*/\\1/p' | head -n 1); fi; "
-        f'if [ -n "$pid" ] && [ "$pid" != "$me" ] && [ "${{silent:-0}}" -lt {SILENCE_MS} ] && '
-        '[ "$(cut -d\' \' -f22 /proc/$pid/stat 2>/dev/null)" = "$start" ]; then echo "lock $who"; '
+        f'if [ -n "$alive" ] && [ "${{silent:-0}}" -lt {SILENCE_MS} ]; then echo "lock $who"; '
         f"else {take}; fi"
     )
