@@ -16,6 +16,8 @@ from typing import Any
 
 from paramiko import SSHClient
 
+from inventory.spec import home
+
 ROOT = Path(__file__).parents[2]
 PYINFRA = [str(Path(sys.executable).with_name("pyinfra"))]
 RUN_SECONDS = 1500
@@ -74,7 +76,8 @@ class Lab:
         return self.folder / "test.yml"
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {**os.environ, "HALOFLEET_LAB": self.instance, "PYINFRA_PROGRESS": "off", **more}
+        own = {"HALOFLEET_LAB": self.instance, "HALOFLEET_HOME": str(self.home()), "PYINFRA_PROGRESS": "off"}
+        return {**os.environ, **own, **more}
 
     def pyinfra(self, *arguments: str, trace: Path | None = None, **environment: str) -> Run:
         if trace is not None:
@@ -102,7 +105,8 @@ class Lab:
         return self.pyinfra("-y", *flags, str(self.inventory), "deploys/cluster.py", trace=trace, **environment)
 
     def home(self) -> Path:
-        return Path(os.environ.get("HALOFLEET_HOME") or Path.home() / ".local/share/halofleet")
+        """Of this checkout's tests alone, and the same at every run, so that a killed one can be tidied up."""
+        return home.home() / "tests" / self.instance
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """The same, left running."""
@@ -165,6 +169,11 @@ def under_way(trace: Path) -> bool:
 
 def make_lab(folder: Path, instance: str) -> Lab:
     """The shipped pair, under the name `test`, with ranges that are free on this machine."""
+    lab = Lab(folder, instance, {})
+    lab.home().mkdir(parents=True, exist_ok=True)
+    if not (lab.home() / "cache").exists():
+        home.home().joinpath("cache").mkdir(exist_ok=True)
+        (lab.home() / "cache").symlink_to(home.home() / "cache")
     management = free_network(24, [])
     links = free_network(16, [management])
     text = (ROOT / "inventory/lab.yml").read_text()
@@ -173,4 +182,5 @@ def make_lab(folder: Path, instance: str) -> Lab:
     (folder / "test.yml").write_text(text)
     (folder / "test.py").write_text((ROOT / "inventory/lab.py").read_text())
     base = management.network_address
-    return Lab(folder, instance, {f"halo{i}": str(base + 10 + i) for i in (1, 2, 3)})
+    lab.addresses |= {f"halo{i}": str(base + 10 + i) for i in (1, 2, 3)}
+    return lab
