@@ -1,4 +1,4 @@
-"""Services of ours that a node no longer has: a worker that became a controller must not keep lending itself."""
+"""Services of ours that a node no longer has: a serve that was renamed or moved must not go on answering."""
 
 from __future__ import annotations
 
