@@ -16,7 +16,7 @@ READY = "ready"
 """The board's topic: serve -> the URL at which it answered."""
 
 ENDED = "ended"
-"""The board's topic: node -> True, where verify had nothing against it."""
+"""The board's topic: node -> True, when the run has come to its end there."""
 
 _announced = False
 

@@ -33,8 +33,13 @@ def retired(pattern: str, keep: tuple[str, ...]) -> Commands:
     if not stray:
         host.noop(f"no {pattern} but those of the inventory")
     for name in stray:
-        unit = shlex.quote(name)
-        yield StringCommand(
-            f"systemctl disable --now --quiet {unit} && rm -f {FOLDER}/{unit} && systemctl daemon-reload && "
-            f"{{ systemctl reset-failed {unit} 2>/dev/null || true; }}"
-        )
+        yield removal(name)
+
+
+def removal(name: str) -> StringCommand:
+    """Stops, disables and removes the unit. One that does not stop keeps its file, so that the next run finds it."""
+    unit = shlex.quote(name)
+    return StringCommand(
+        f"systemctl disable --now --quiet {unit} && rm -f {FOLDER}/{unit} && systemctl daemon-reload && "
+        f"{{ systemctl reset-failed {unit} 2>/dev/null || true; }}"
+    )

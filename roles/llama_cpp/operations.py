@@ -11,7 +11,7 @@ from inventory.spec.models import GitSource
 from roles.lib import remote
 from roles.lib.jobs import job
 from roles.lib.layout import BUILDS, CURRENT
-from roles.lib.local import sha256
+from roles.lib.local import sha256_cached
 from roles.lib.packages import packages
 from roles.lib.paths import File, write
 from roles.lib.remote import Commands, call, current, later, look
@@ -108,7 +108,7 @@ def _send_source(host: Host, release: Release) -> None:
     tarball = source.fetch(release.source)
     folder = f"{BUILDS}/{release.id}"
     remote.read(host, StringCommand(f"mkdir -p {shlex.quote(folder)}"))
-    send(host, tarball.path, f"{folder}/source.tar.gz", sha256=sha256(tarball.path))
+    send(host, tarball.path, f"{folder}/source.tar.gz", sha256=sha256_cached(tarball.path))
 
 
 @operation()
@@ -139,7 +139,7 @@ def installed(release: Release) -> Commands:
 
 def _send_artifact(host: Host, release: Release) -> None:
     local, path = artifact.path_of(release), node_artifact(release.id)
-    digest = sha256(local)
+    digest = sha256_cached(local)
     there = remote.read(host, StringCommand(f"sha256sum 2>/dev/null <{shlex.quote(path)} | cut -c1-64 || true"))
     if there != digest:
         send(host, local, path, sha256=digest)

@@ -7,9 +7,10 @@ from pyinfra.api import StringCommand, operation
 from roles.lib.board import board
 from roles.lib.connections import CONTROLLERS, WORKERS, clients, haunted
 from roles.lib.remote import Commands, current, look
+from roles.lib.retired import removal
 from roles.lib.units import Service, UnitStates, changes, restart
 from roles.rpc_server.facts import UnitEndpoint
-from roles.rpc_server.plan import PATH, UNIT, RpcServer
+from roles.rpc_server.plan import UNIT, RpcServer
 
 
 @operation()
@@ -21,7 +22,7 @@ def withdrawn(server: RpcServer | None) -> Commands:
     host = current()
     endpoint = look(host, UnitEndpoint)
     if server is None and endpoint:
-        yield StringCommand(f"systemctl disable --now --quiet {UNIT} && rm -f {PATH} && systemctl daemon-reload")
+        yield removal(UNIT)
     elif server is not None and endpoint not in ("", server.endpoint):
         host.log(f"{UNIT} moves from {endpoint} to {server.endpoint}")
         yield StringCommand(f"systemctl stop {UNIT}")

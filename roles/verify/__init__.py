@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import deploy
 from pyinfra.context import host
 
-from roles.verify.operations import all_well, answers, looked_at
+from roles.verify.operations import all_well, answers, ended, looked_at
 from roles.verify.plan import Check
 
 
@@ -15,3 +15,4 @@ def verify(plan: Check) -> None:
     all_well(name="all well")
     for server in host.loop(plan.servers):
         answers(server=server, name=f"{server.serve} answers")
+    ended(name="the end")
