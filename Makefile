@@ -5,7 +5,7 @@ LAB ?= inventory/lab.py
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help cluster lab lab-down clean check test test-unit test-sim test-lab lock
+.PHONY: help cluster plan lab lab-down clean docs check test test-unit test-sim test-lab lock
 
 help: ## what can be said
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -20,6 +20,10 @@ help: ## what can be said
 	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+docs: .venv/ok ## write inventory/schema.json and docs/inventory.md again from the language
+	@$(PY) -m inventory.spec schema > schema.part && mv schema.part inventory/schema.json
+	@$(PY) -m inventory.spec reference > reference.part && mv reference.part docs/inventory.md
+
 lock: ## write requirements.lock again from pyproject.toml
 	uvx --from uv uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --group dev --group build pyproject.toml -o requirements.lock
@@ -31,6 +35,9 @@ cluster: .venv/ok lab ## make the lab match inventory/lab.yml (LAB=inventory/oth
 	@outcome=$$(mktemp) && trap 'rm -f "$$outcome"' EXIT && \
 	HALOFLEET_OUTCOME=$$outcome .venv/bin/pyinfra -y $(LAB) deploys/cluster.py $(ARGS) && \
 	{ test -s "$$outcome" || { echo 'make cluster: the run did not reach its end' >&2; exit 1; }; }
+
+plan: .venv/ok ## show the lab without any host: addresses, topology, what runs where (LAB=...)
+	@.venv/bin/pyinfra @local deploys/plan.py --data lab=$(LAB:.py=.yml) $(ARGS)
 
 lab: .venv/ok ## only the virtual hosts, where the inventory has any
 	@if grep -qs '^virtual:' $(LAB:.py=.yml); then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data lab=$(LAB:.py=.yml); fi

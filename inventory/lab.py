@@ -1,6 +1,5 @@
-"""pyinfra's entry: the hosts of lab.yml. For a second lab, copy both files under another name."""
+"""pyinfra's entry: the hosts and groups of lab.yml. For a second lab, copy both files under another name."""
 
-from inventory.spec import pyinfra_hosts
+from inventory.spec import pyinfra_groups
 
-# pyinfra names a group after this file; `all` adds no other, so that a copy needs no edit.
-all = pyinfra_hosts(__file__)
+globals().update(pyinfra_groups(__file__))

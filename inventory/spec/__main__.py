@@ -1,4 +1,5 @@
-"""`python -m inventory.spec schema` prints the JSON schema; `... check PATH` checks a file and exits 0 or 2."""
+"""`python -m inventory.spec check PATH` checks a file and exits 0 or 2; `... schema` and `... reference` print the JSON
+schema and docs/inventory.md."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 from inventory.spec import LabError, LabFile, load
+from inventory.spec.reference import reference
 
 
 def schema() -> str:
@@ -22,7 +24,7 @@ def check(path: Path) -> int:
     except LabError as refused:
         print(refused, file=sys.stderr)
         return 2
-    print(f"{path}: ok: {len(lab.spec.nodes)} nodes, {len(lab.cables)} cables, {len(lab.spec.serves)} serves")
+    print(f"{path}: ok: {len(lab.nodes)} nodes, {len(lab.links)} links, {len(lab.spec.serves)} serves")
     return 0
 
 
@@ -31,11 +33,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m inventory.spec")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("schema", help="print the JSON schema of lab.yml")
+    verbs.add_parser("reference", help="print docs/inventory.md")
     verbs.add_parser("check", help="check a file").add_argument("path", type=Path)
     arguments = parser.parse_args()
     if arguments.verb == "check":
         return check(arguments.path)
-    print(schema(), end="")
+    print(schema() if arguments.verb == "schema" else reference(), end="")
     return 0
 
 

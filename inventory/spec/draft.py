@@ -6,45 +6,57 @@ and has a default has its default.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from inventory.spec.errors import Path, nearest
-from inventory.spec.models import LabFile, Node, Serve, Usb4
+from inventory.spec.language.file import LabFile
+from inventory.spec.language.links import End, Ethernet, Usb4
+from inventory.spec.language.nodes import Group, Node, Ssh, Traits
+from inventory.spec.language.serves import Serve
+from inventory.spec.parts import SAMPLES, UNKNOWN, Part, Said
 from inventory.spec.yaml_tree import Tree
 
 
 @dataclass(frozen=True)
 class NodeDraft:
-    """A node that stands in the file."""
+    """A node that stands in the file. os: empty where nobody says it. board: empty where nobody names one."""
 
     id: int | None
     address: IPv4Address | None
+    group: str | None
+    os: str | None
+    board: str | None
     kernel: str | None
     ssh_port: int | None
+    installed: int | None
+    gpu: int | None
+    reserve: int | None
 
 
 @dataclass(frozen=True)
 class LinkDraft:
-    """A link that stands in the file."""
+    """A link that stands in the file. kind: `usb4`, `ethernet`, or None where that cannot be told."""
 
-    usb4: Mapping[str, str] | None
+    kind: str | None
+    ends: Mapping[str, End] | None
     number: int | None
+    mtu: int | None
+    subnet: IPv4Network | None
+    name: str | None
 
 
 @dataclass(frozen=True)
 class ServeDraft:
-    """A serve that stands in the file."""
+    """A serve that stands in the file. bind: None also where nothing is said."""
 
     model: str | None
     controller: str | None
     workers: tuple[str, ...] | None
     port: int | None
+    bind: IPv4Address | None
     rpc_port: int | None
 
 
@@ -53,46 +65,39 @@ class Draft:
     """A lab that stands in the file."""
 
     lab: str
+    virtual: bool
+    management: IPv4Network | None
+    links_range: IPv4Network | None
+    groups: frozenset[str] | None
     nodes: Mapping[str, NodeDraft] | None
     links: Sequence[LinkDraft] | None
     models: frozenset[str] | None
     serves: Mapping[str, ServeDraft]
-    links_range: IPv4Network | None
-    management: IPv4Network | None
-    """None also when the lab is not virtual."""
 
 
-_NODE = {"id": 1, "address": "192.0.2.1", "os": "debian-13"}
-_LINK: dict[str, Any] = {"usb4": {}}
-_SERVE = {"model": "x", "controller": "x"}
-_FILE = {
-    "nodes": {"x": _NODE},
-    "llama_cpp": {"source": {"git": "x", "ref": "x"}},
-    "models": {},
-    "serves": {"x": _SERVE},
-}
-"""The least that is valid: it takes the place of what is broken, so that the rest can be read."""
+_SECTIONS = ("defaults", "groups", "nodes", "links", "models", "serves")
+"""Read one by one: a broken node leaves the other nodes as they are."""
 
 
 def read(lab: str, tree: Tree) -> Draft:
     """The draft of a file that is a mapping."""
     data: dict[str, Any] = tree.data
-    # Whole sections are read one by one below: a broken node leaves the other nodes as they are.
-    sections = {key: data[key] for key in ("nodes", "links", "models", "serves") if key in data}
-    file = _Part(LabFile, {key: value for key, value in data.items() if key not in sections} | _FILE, _FILE)
     misspelt = {nearest(key, LabFile.model_fields) for key in data if key not in LabFile.model_fields}
-    nodes, models, serves = (sections.get(key) for key in ("nodes", "models", "serves"))
-    links = sections.get("links", None if "links" in misspelt else [])
-    ssh, virtual = file.get("ssh"), file.get("virtual")
-    ssh_port = ssh.port if ssh else None
+    file = Part(LabFile, {key: value for key, value in data.items() if key not in _SECTIONS} | _FILLER)
+    sections = {key: data.get(key, None if key in misspelt else empty) for key, empty in _EMPTY.items()}
+    defaults = Part(Traits, sections["defaults"])
+    groups = {name: Part(Group, value) for name, value in _mapping(sections["groups"]).items()}
+    nodes, links, models = (sections[key] for key in ("nodes", "links", "models"))
     return Draft(
         lab=lab,
-        nodes={name: _node(value, ssh_port) for name, value in nodes.items()} if isinstance(nodes, dict) else None,
+        virtual="virtual" in data or "virtual" in misspelt,
+        management=file.get("management"),
+        links_range=file.get("links_range"),
+        groups=frozenset(groups) if isinstance(sections["groups"], dict) else None,
+        nodes=_nodes(nodes, groups, defaults) if isinstance(nodes, dict) else None,
         links=[_link(value) for value in links] if isinstance(links, list) else None,
         models=frozenset(models) if isinstance(models, dict) else None,
-        serves={name: _serve(value) for name, value in serves.items()} if isinstance(serves, dict) else {},
-        links_range=file.get("links_range"),
-        management=virtual.management if virtual else None,
+        serves={name: _serve(value) for name, value in _mapping(sections["serves"]).items()},
     )
 
 
@@ -101,44 +106,49 @@ def is_cable(path: Path) -> bool:
     return len(path) == 3 and path[0] == "links" and path[2] == "usb4"
 
 
-def _node(value: Any, lab_ssh_port: int | None) -> NodeDraft:
-    part = _Part(Node, value, _NODE)
-    ssh = part.get("ssh")
-    own_port = ssh is not None and "port" in ssh.model_fields_set
-    ssh_port = None if "ssh" in part.broken else ssh.port if own_port else lab_ssh_port
-    return NodeDraft(part.get("id"), part.get("address"), part.get("kernel"), ssh_port)
+_FILLER = {key: SAMPLES[LabFile][key] for key in ("nodes", "models", "serves")}
+_EMPTY: dict[str, Any] = {"defaults": {}, "groups": {}, "nodes": None, "links": [], "models": None, "serves": None}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _nodes(values: dict[str, Any], groups: dict[str, Part], defaults: Part) -> dict[str, NodeDraft]:
+    found = {}
+    for name, value in values.items():
+        own = Part(Node, value)
+        group = own.get("group")
+        between = [groups.get(group, UNKNOWN)] if group is not None or "group" in own.broken else []
+        found[name] = _node(own, Said((own, *between, defaults)))
+    return found
+
+
+def _node(own: Part, said: Said) -> NodeDraft:
+    gpu, reserve = said.either("memory", "gpu", "reserve")
+    return NodeDraft(
+        id=own.get("id"),
+        address=own.get("address"),
+        group=own.get("group"),
+        os=said.get("os", ""),
+        board=said.get("board", ""),
+        kernel=said.get("kernel", "own"),
+        ssh_port=said.inner("ssh", "port", Ssh().port),
+        installed=said.inner("memory", "installed", None),
+        gpu=gpu,
+        reserve=reserve,
+    )
 
 
 def _link(value: Any) -> LinkDraft:
-    part = _Part(Usb4, value, _LINK)
-    return LinkDraft(part.get("usb4"), part.get("number"))
+    kinds = [key for key in ("usb4", "ethernet") if isinstance(value, dict) and key in value]
+    if len(kinds) != 1:
+        return LinkDraft(None, None, None, None, None, None)
+    (kind,) = kinds
+    part = Part(Usb4 if kind == "usb4" else Ethernet, value)
+    return LinkDraft(kind, part.get(kind), *(part.get(key) for key in ("number", "mtu", "subnet", "name")))
 
 
 def _serve(value: Any) -> ServeDraft:
-    part = _Part(Serve, value, _SERVE)
-    return ServeDraft(*(part.get(key) for key in ("model", "controller", "workers", "port", "rpc_port")))
-
-
-class _Part:
-    """One model's data, read as far as its fields are valid."""
-
-    def __init__(self, kind: type[BaseModel], value: Any, sample: dict[str, Any]) -> None:
-        self.broken: set[str] = set()
-        self._model: BaseModel | None = None
-        if not isinstance(value, dict):
-            return
-        try:
-            self._model = _strictly(kind, value)
-        except ValidationError as refused:
-            errors = refused.errors(include_url=False, include_input=False, include_context=False)
-            self.broken = {str(error["loc"][0]) for error in errors}
-            # `prot: 8081` leaves the port unknown; it does not make it 8080.
-            self.broken |= {near for key in self.broken if (near := nearest(key, kind.model_fields))}
-            self._model = _strictly(kind, sample | {key: v for key, v in value.items() if key not in self.broken})
-
-    def get(self, key: str) -> Any:
-        return None if key in self.broken else getattr(self._model, key, None)
-
-
-def _strictly(kind: type[BaseModel], value: dict[str, Any]) -> BaseModel:
-    return kind.model_validate_json(json.dumps(value), strict=True)
+    part = Part(Serve, value)
+    return ServeDraft(*(part.get(key) for key in ("model", "controller", "workers", "port", "bind", "rpc_port")))

@@ -19,16 +19,18 @@ _LONGEST = 60
 
 @dataclass(frozen=True)
 class SpecError:
-    """One error of one file. `line` is None for what is wrong with the file as a whole."""
+    """One error of one file, or a warning. `line` is None for what is wrong with the file as a whole."""
 
     file: str
     line: int | None
     where: str
     text: str
+    warning: bool = False
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.where, self.text) if part)
+        kind = "warning" if self.warning else ""
+        return ": ".join(part for part in (place, kind, self.where, self.text) if part)
 
 
 class LabError(Exception):

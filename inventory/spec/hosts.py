@@ -1,4 +1,4 @@
-"""The lab as pyinfra wants it: a list of hosts with their data."""
+"""The lab as pyinfra wants it: hosts with their data, and groups of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from inventory.spec.errors import LabError
 from inventory.spec.lab import Lab
 from inventory.spec.load import load
 
+Host = tuple[str, dict[str, Any]]
 
-def pyinfra_hosts(lab_py: str) -> list[tuple[str, dict[str, Any]]]:
-    """The hosts of the .yml beside the given .py, by name.
+
+def pyinfra_groups(lab_py: str) -> dict[str, list[Host] | list[str]]:
+    """The hosts of the .yml beside the given .py: `all` of them, and those of each group of the file.
 
     Nothing is contacted before the file is right: a file that is not ends the process with status 2 and its report on
-    standard error.
+    standard error. Warnings go there too.
     """
     try:
         lab = load(Path(lab_py).with_suffix(".yml"))
@@ -27,7 +29,12 @@ def pyinfra_hosts(lab_py: str) -> list[tuple[str, dict[str, Any]]]:
     except OSError as error:
         print(f"{error.filename}: {error.strerror}; $HALOFLEET_HOME says where state is kept", file=sys.stderr)
         sys.exit(2)
-    return [(f"@halo/{name}", _data(lab, name)) for name in sorted(lab.spec.nodes)]
+    for warning in lab.warnings:
+        print(warning, file=sys.stderr)
+    groups: dict[str, list[Host] | list[str]] = {
+        group: [f"@halo/{name}" for name, node in lab.nodes.items() if node.group == group] for group in lab.spec.groups
+    }
+    return groups | {"all": [(f"@halo/{name}", _data(lab, name)) for name in sorted(lab.nodes)]}
 
 
 def _data(lab: Lab, name: str) -> dict[str, Any]:

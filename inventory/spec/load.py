@@ -7,15 +7,18 @@ import json
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from inventory.spec import draft, lab, messages, rules, yaml_tree
+from inventory.spec import advice, draft, lab, messages, rules, secrets, traits, yaml_tree
 from inventory.spec.errors import LabError, Problem, SpecError, dotted, quoted
-from inventory.spec.fields import NAME, PATTERNS
-from inventory.spec.models import LabFile
+from inventory.spec.errors import Path as YamlPath
+from inventory.spec.language.fields import NAME, PATTERNS
+from inventory.spec.language.file import LabFile
+from inventory.spec.topology.links import links
 from inventory.spec.yaml_tree import Tree, YamlError
 
 LARGEST = 2**20
@@ -29,17 +32,37 @@ def load(path: Path) -> lab.Lab:
     """Reads and checks the whole file. Raises LabError, and nothing else, whatever the file holds."""
     shown = _shown(path)
     tree = _tree(path, shown)
+    found = secrets.find(tree)
     problems: list[Problem] = []
     try:
         # JSON because its strict mode is YAML's: text may become an address, but never a number.
         spec = LabFile.model_validate_json(json.dumps(tree.data), strict=True)
     except ValidationError as refused:
         problems += islice(messages.explain(refused, tree), MOST + 1)
+    problems += messages.empty(tree, [where for where, _ in problems])
     problems += islice(rules.check(draft.read(path.stem, tree)), MOST + 1)
-    errors = [*_name(path, shown), *_located(shown, tree, problems), *_twice(shown, tree)]
+    problems = [*secrets.problems(found), *secrets.others(problems, found)]
+    twice = _twice(shown, tree) if len(found) < secrets.MOST else ()
+    errors = [*_name(path, shown), *_located(shown, tree, problems), *twice]
     if errors:
-        raise LabError(_first(shown, errors))
-    return lab.build(path, spec)
+        raise LabError(_masked(error, tree, found) for error in _first(shown, errors))
+    made = _build(path, spec)
+    warnings = (SpecError(shown, tree.line(where), dotted(where), text, True) for where, text in advice.advise(made))
+    return replace(made, warnings=tuple(sorted(warnings, key=lambda warning: (warning.line or 0, warning.where))))
+
+
+def _build(path: Path, spec: LabFile) -> lab.Lab:
+    """The lab of a file that has passed `rules`."""
+    nodes = traits.nodes(spec)
+    ids = {name: node.id for name, node in nodes.items()}
+    return lab.Lab(path.stem, path, spec, nodes, links(spec.links_range, ids, spec.links))
+
+
+def _masked(error: SpecError, tree: Tree, found: dict[YamlPath, str]) -> SpecError:
+    if not found:
+        return error
+    where, text = (secrets.masked(part, tree, found) for part in (error.where, error.text))
+    return replace(error, where=where, text=text)
 
 
 def _tree(path: Path, shown: str) -> Tree:

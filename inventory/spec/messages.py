@@ -11,8 +11,9 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from inventory.spec.errors import Path, Problem, did_you_mean, nearest, quoted, show
-from inventory.spec.fields import PATTERNS
-from inventory.spec.models import LabFile
+from inventory.spec.language.fields import PATTERNS
+from inventory.spec.language.file import LabFile
+from inventory.spec.language.nodes import Traits
 from inventory.spec.yaml_tree import Tree
 
 _RULES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -23,7 +24,7 @@ _RULES: dict[str, Callable[[dict[str, Any]], str]] = {
     "model_type": lambda _: "must be a mapping (key: value)",
     "dict_type": lambda _: "must be a mapping (key: value)",
     "tuple_type": lambda _: "must be a list",
-    "too_short": lambda ctx: f"must have at least {ctx['min_length']}",
+    "too_short": lambda _: "must have at least one entry",
     "greater_than_equal": lambda ctx: f"must be at least {ctx['ge']}",
     "less_than_equal": lambda ctx: f"must be at most {ctx['le']}",
     "multiple_of": lambda ctx: f"must be a multiple of {ctx['multiple_of']}",
@@ -33,19 +34,56 @@ _RULES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+_SUCH_AS = {
+    "management": "10.43.0.0/24",
+    "nodes": "{halo1: {id: 1, address: 10.43.0.11}}",
+    "models": "{mine: {file: /models/my.gguf}}",
+    "serves": "{chat: {model: mine, controller: halo1}}",
+    "id": "1",
+    "address": "10.43.0.11",
+    "subnet": "10.45.0.0/24",
+    "model": "mine",
+    "controller": "halo1",
+    "ref": "b12059",
+    "commit": "0c1e57098",
+    "sha256": "832db069... (64 digits, by `sha256sum`)",
+}
+"""For whoever does not know what a missing key wants."""
+
+
 def explain(refused: ValidationError, tree: Tree) -> Iterator[Problem]:
     """Each error as (path in the file, text)."""
-    for error in refused.errors(include_url=False, include_input=False):
+    misspelt: set[Path] = set()
+    errors = refused.errors(include_url=False, include_input=False)
+    for error in sorted(errors, key=lambda error: error["type"] != "extra_forbidden"):
         path = _path(error["loc"], tree)
+        if error["type"] == "extra_forbidden":
+            near = nearest(str(path[-1]), _keys(error["loc"][:-1]))
+            misspelt.add((*path[:-1], near) if near else path[-1:])
+        if error["type"] == "missing" and path in misspelt:  # one mistake, one error
+            continue
         yield path, _text(error, path, tree)
+
+
+def empty(tree: Tree, told: Iterable[Path]) -> Iterator[Problem]:
+    """Keys with nothing behind them where pydantic takes that for the default: nobody writes `virtual:` for nothing."""
+    known = set(told)
+    for path in tree.places:
+        if tree.at(path) is not None or any(path[:length] in known for length in range(len(path) + 1)):
+            continue
+        if not (len(path) == 4 and path[0] == "links"):  # an end may be empty: {halo1: , halo2: }
+            hint = "; write `virtual: {}` for a virtual lab" if path == ("virtual",) else ""
+            yield path, f"is empty, but must have a value or be left out{hint}"
 
 
 def _text(error: ErrorDetails, path: Path, tree: Tree) -> str:
     kind, ctx = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key {quoted(str(path[-1]))}{did_you_mean(str(path[-1]), _keys(error['loc'][:-1]))}"
+        return f"unknown key {quoted(str(path[-1]))}{_unknown(path, _keys(error['loc'][:-1]))}"
     if kind == "missing":
-        return f"{quoted(str(path[-1]))} is missing"
+        key = str(path[-1])
+        hint = f"; write it, such as `{key}: {_SUCH_AS[key]}`" if key in _SUCH_AS else ""
+        return f"{quoted(key)} is missing{hint}"
     if kind == "variant":
         return _variant(ctx["keys"], path, tree)
     if kind == "together":
@@ -56,6 +94,17 @@ def _text(error: ErrorDetails, path: Path, tree: Tree) -> str:
     return f"{_shown(path, tree)} {rule}{_hint(kind, ctx, path, tree)}"
 
 
+def _unknown(path: Path, known: list[str]) -> str:
+    """What was meant by an unknown key, or where it is known."""
+    key = str(path[-1])
+    if nearest(key, known) is None:
+        if len(path) == 1 and key in Traits.model_fields:
+            return "; it belongs under defaults, a group or a node"
+        if len(path) > 1 and key in LabFile.model_fields:
+            return "; it belongs at the top of the file"
+    return did_you_mean(key, known)
+
+
 def _variant(keys: str, path: Path, tree: Tree) -> str:
     value = tree.at(path)
     if not isinstance(value, dict):
@@ -64,7 +113,7 @@ def _variant(keys: str, path: Path, tree: Tree) -> str:
     if present:
         return f"has {' and '.join(present)}; needs one of {keys}, and only one"
     guess = next((near for key in value if (near := nearest(key, keys.split(", ")))), None)
-    return f"needs one of {keys}{_meant(guess)}"
+    return f"has {' and '.join(map(quoted, value)) or 'nothing'}; needs one of {keys}{_meant(guess)}"
 
 
 def _shown(path: Path, tree: Tree) -> str:
@@ -102,6 +151,8 @@ def _path(loc: Iterable[str | int], tree: Tree) -> Path:
     path: Path = ()
     for step in loc:
         inside = tree.at(path)
+        if isinstance(inside, str):  # the short way to write what `step` is a part of
+            break
         in_file = isinstance(step, int) or (isinstance(inside, dict) and step in inside)
         if in_file or not (step == "[key]" or str(step).startswith("<")):
             path = (*path, step)

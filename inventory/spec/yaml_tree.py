@@ -95,6 +95,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> YamlError:
     lines = text.splitlines()
     tab = line < len(lines) and "\t" in lines[line][: column + 1]
     hint = "; YAML is indented with spaces, not tabs" if tab else ""
+    if "<block" in (error.problem or ""):
+        hint = "; this line is not indented as its neighbours are"
     return YamlError(line + 1, f"not YAML: {printable(error.problem or 'cannot be read')}{hint}")
 
 

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inventory.spec import Lab, pyinfra_hosts
+from inventory.spec import Lab, pyinfra_groups
 from inventory.spec.__main__ import schema
 
 ROOT = Path(__file__).parents[2]
@@ -41,10 +42,16 @@ def debug_inventory(lab_py: Path) -> subprocess.CompletedProcess[str]:
     return run(str(Path(sys.executable).parent / "pyinfra"), "--json", str(lab_py), "debug-inventory")
 
 
+def hosts(lab_py: Path) -> dict[str, dict[str, Any]]:
+    """The data of all hosts."""
+    return dict(host for host in pyinfra_groups(str(lab_py))["all"] if isinstance(host, tuple))
+
+
 def test_what_a_host_gets(own_home: Path) -> None:
-    hosts = pyinfra_hosts(str(INVENTORY / "lab.py"))
-    assert [name for name, _ in hosts] == ["@halo/halo1", "@halo/halo2", "@halo/halo3"]
-    data = dict(hosts)["@halo/halo2"]
+    groups = pyinfra_groups(str(INVENTORY / "lab.py"))
+    assert list(groups) == ["all"]
+    assert list(hosts(INVENTORY / "lab.py")) == ["@halo/halo1", "@halo/halo2", "@halo/halo3"]
+    data = hosts(INVENTORY / "lab.py")["@halo/halo2"]
     lab = data.pop("lab")
     assert isinstance(lab, Lab)
     assert data == {
@@ -60,28 +67,41 @@ def test_what_a_host_gets(own_home: Path) -> None:
 
 def test_known_hosts_is_made_once_and_kept(own_home: Path) -> None:
     known_hosts = own_home / "labs/lab/known_hosts"
-    pyinfra_hosts(str(INVENTORY / "lab.py"))
+    pyinfra_groups(str(INVENTORY / "lab.py"))
     assert known_hosts.read_text() == ""
     assert known_hosts.parent.stat().st_mode & 0o777 == 0o700
     known_hosts.write_text("halo1 ssh-ed25519 AAAA\n")
-    pyinfra_hosts(str(INVENTORY / "lab.py"))
+    pyinfra_groups(str(INVENTORY / "lab.py"))
     assert known_hosts.read_text() == "halo1 ssh-ed25519 AAAA\n"
 
 
 def test_another_user_becomes_root_by_sudo(second: Path) -> None:
     lab_yml = second.with_suffix(".yml")
-    lab_yml.write_text("ssh: {user: admin, key: /k}\n" + lab_yml.read_text())
-    _, data = pyinfra_hosts(str(second))[0]
+    lab_yml.write_text(lab_yml.read_text().replace("{os: debian-13,", "{ssh: {user: admin, key: /k}, os: debian-13,"))
+    data = hosts(second)["@halo/halo1"]
     assert (data["ssh_user"], data["_sudo"], data["ssh_key"]) == ("admin", True, "/k")
 
 
 def test_a_copy_is_a_lab_of_its_own(second: Path) -> None:
     told = debug_inventory(second)
     assert told.returncode == 0
-    hosts = json.loads(told.stdout)
-    assert [host["name"] for host in hosts] == ["halo1", "halo2", "halo3"]
-    assert {tuple(host["groups"]) for host in hosts} == {("second",)}
-    assert {host["data"]["lab"]["name"] for host in hosts} == {"second"}
+    found = json.loads(told.stdout)
+    assert [host["name"] for host in found] == ["halo1", "halo2", "halo3"]
+    assert {tuple(host["groups"]) for host in found} == {("second",)}
+    assert {host["data"]["lab"]["name"] for host in found} == {"second"}
+
+
+def test_a_group_is_a_group_of_pyinfras(second: Path) -> None:
+    text = second.with_suffix(".yml").read_text()
+    for node in ("halo2", "halo3"):
+        text = text.replace(f"{node}: {{id", f"{node}: {{group: big, id")
+    second.with_suffix(".yml").write_text(text.replace("nodes:", "groups: {big: {}, small: {}}\nnodes:", 1))
+    assert pyinfra_groups(str(second)) | {"all": []} == {"big": ["@halo/halo2", "@halo/halo3"], "small": [], "all": []}
+    told = debug_inventory(second)
+    assert told.returncode == 0
+    assert "warning: groups.small: no node is in it\n" in told.stderr
+    found = {host["name"]: sorted(host["groups"]) for host in json.loads(told.stdout)}
+    assert found == {"halo1": ["second"], "halo2": ["big", "second"], "halo3": ["big", "second"]}
 
 
 def test_a_broken_lab_stops_pyinfra_before_ssh(second: Path) -> None:
@@ -96,7 +116,7 @@ def test_a_broken_lab_stops_pyinfra_before_ssh(second: Path) -> None:
 def test_a_home_that_cannot_be_made(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own_home.write_text("a file is in the way")
     with pytest.raises(SystemExit) as stopped:
-        pyinfra_hosts(str(INVENTORY / "lab.py"))
+        pyinfra_groups(str(INVENTORY / "lab.py"))
     assert stopped.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -111,7 +131,7 @@ def test_the_command_line(second: Path) -> None:
     assert run(*python, "schema").stdout == schema()
     told = run(*python, "check", "inventory/lab.yml")
     assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout == "inventory/lab.yml: ok: 3 nodes, 3 cables, 1 serves\n"
+    assert told.stdout == "inventory/lab.yml: ok: 3 nodes, 3 links, 1 serves\n"
     second.with_suffix(".yml").write_text("nodes: *a\n")
     told = run(*python, "check", os.fspath(second.with_suffix(".yml")))
     assert (told.returncode, told.stdout) == (2, "")

@@ -1,0 +1,110 @@
+"""Nodes, and what a lab or a group of them has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from inventory.spec.language.base import Spec
+from inventory.spec.language.fields import (
+    Address,
+    Board,
+    KeyFile,
+    Location,
+    Name,
+    Os,
+    Port,
+    Size,
+    Suite,
+    User,
+    together,
+)
+
+Backend = Literal["cpu", "vulkan", "rocm"]
+
+
+def _off(value: Any) -> Any:
+    """YAML takes `off` for false."""
+    return "off" if value is False else value
+
+
+def _said_somewhere(schema: dict[str, Any]) -> None:
+    schema.pop("default")
+
+
+class Ssh(Spec):
+    """How the control machine logs in. What is left out, SSH's own configuration decides."""
+
+    user: Annotated[User, Field(examples=["admin"])] = "root"
+    """A user other than root needs sudo without a password."""
+    port: Annotated[Port, Field(examples=[2222])] = 22
+    """Where sshd listens. No API and no RPC server may use it."""
+    key: Annotated[KeyFile | None, Field(examples=["~/.ssh/id_ed25519"])] = None
+    """A private key; `~` is expanded. Left out: the agent and the usual files. Virtual hosts get a key of the lab's
+    own."""
+
+
+class Memory(Spec):
+    """How a box's memory is shared between the GPU and everything else."""
+
+    installed: Annotated[Size | None, Field(examples=["128GiB"])] = None
+    """What the box has by its maker's word. Sizes elsewhere are checked against it, and `make plan` adds it up."""
+    gpu: Annotated[Size | None, Field(examples=["112GiB"])] = None
+    """The GPU's ceiling (TTM's pages_limit). Left out: what is installed less the reserve."""
+    reserve: Annotated[Size | None, Field(examples=["16GiB"])] = None
+    """What stays for everything else. Left out: 8GiB, which does for a box without a desktop."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Memory:
+        if self.gpu is not None and self.reserve is not None:
+            raise together("gpu and reserve are two ways to say the same; leave one out")
+        return self
+
+
+class Traits(Spec):
+    """What a node, a group or the whole lab may say of a box. A node's word counts first, then its group's, then the
+    lab's; `ssh` and `memory` are joined key by key."""
+
+    os: Os = Field(default="", json_schema_extra=_said_somewhere, examples=["fedora-43", "ubuntu-26.04"])
+    """What is installed there: ID and VERSION_ID of /etc/os-release. It is not changed, only expected."""
+    board: Annotated[Board | None, Field(examples=["framework-desktop"])] = None
+    """Which product the box is, by its name in inventory/boards.yml: how many USB4 ports it has follows from it."""
+    backend: Annotated[Backend, Field(examples=["vulkan"])] = "cpu"
+    """What computes: `vulkan` (Mesa's RADV), `rocm`, or `cpu`. The nodes of one serve should agree."""
+    memory: Annotated[Memory, Field(examples=[{"installed": "128GiB", "reserve": "16GiB"}])] = Memory()
+    """How the box's memory is shared between the GPU and everything else."""
+    kernel: Annotated[Literal["own", "none"], Field(examples=["none"])] = "own"
+    """`own`: the box boots a kernel, whose parameters can be set. `none`: a container, which has no kernel, boot loader
+    or clock of its own; virtual nodes are that."""
+    iommu: Annotated[Literal["untouched", "off", "pt"], BeforeValidator(_off), Field(examples=["pt"])] = "untouched"
+    """`off` reads prompts some 5 % faster and costs the NPU, VFIO and USB4's DMA protection; `pt` gains nothing
+    (measured by Framework on kernel 7.0.4), and RDMA guides want it."""
+    reboot: Annotated[Literal["when-needed", "never"], Field(examples=["never"])] = "when-needed"
+    """Whether cluster.py may reboot the box for kernel parameters. `never`: it says what is pending."""
+    ssh: Annotated[Ssh, Field(examples=[{"user": "admin", "key": "~/.ssh/id_ed25519"}])] = Ssh()
+    """How the control machine logs in."""
+
+
+class Group(Traits):
+    """Boxes with something in common. pyinfra has a group of this name too: `--limit NAME`."""
+
+
+class Node(Traits):
+    """A box."""
+
+    id: Annotated[int, Field(ge=1, le=254, examples=[1])]
+    """Permanent and unique: the node's addresses on its links follow from it. Never give a node another one."""
+    address: Annotated[Address, Field(examples=["192.168.1.11"])]
+    """Where SSH answers, in the management network. Fixed: give the box a reservation in your router."""
+    group: Annotated[Name | None, Field(examples=["desks"])] = None
+    """Which of `groups` the node is in; one at most."""
+
+
+class Virtual(Spec):
+    """The lab's hosts are systemd-nspawn hosts on this machine (`deploys/virtual_lab.py`)."""
+
+    suite: Annotated[Suite, Field(examples=["trixie"])] = "trixie"
+    """Any suite that mmdebstrap can build."""
+    mirror: Annotated[Location | None, Field(examples=["http://deb.debian.org/debian"])] = None
+    """An apt mirror. Left out: mmdebstrap's own default for the suite."""

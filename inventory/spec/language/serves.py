@@ -1,0 +1,55 @@
+"""Serves, and who may reach them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from inventory.spec.language.base import Spec
+from inventory.spec.language.fields import Address, KeyFile, Name, Network, Port, Text, rule
+
+OURS = (
+    *("--api-key", "--api-key-file", "--host", "--port", "--model", "-m", "--rpc", "--alias", "-a"),
+    *("--ctx-size", "-c", "--hf-token", "-hft"),
+)
+"""Flags of llama-server that follow from other fields; a key among them would be a secret in the file."""
+
+
+def _not_ours(word: str) -> str:
+    if word.split("=", 1)[0] in OURS:
+        raise rule("is halofleet's to set; leave it out")
+    return word
+
+
+class Serve(Spec):
+    """One model served: a controller runs llama-server, the workers lend their backend."""
+
+    model: Annotated[Name, Field(examples=["kimi"])]
+    """One of `models`."""
+    controller: Annotated[Name, Field(examples=["halo1"])]
+    """The node that runs llama-server and answers the API. The weights lie on its disk."""
+    workers: Annotated[tuple[Name, ...], Field(examples=[["halo2", "halo3"]])] = ()
+    """At most 16, in the order in which they get layers. The controller computes too, and is not listed."""
+    port: Annotated[Port, Field(examples=[8081])] = 8080
+    """Of the API. Two serves on one controller need two."""
+    bind: Annotated[Address | None, Field(examples=["127.0.0.1"])] = None
+    """Where the API listens: the controller's management address (left out), 127.0.0.1 or 0.0.0.0."""
+    rpc_port: Annotated[Port, Field(examples=[50053])] = 50052
+    """On which every worker's RPC server listens, on its link only."""
+    context: Annotated[int, Field(ge=256, examples=[32768])] = 4096
+    """Tokens (`--ctx-size`), for all slots together."""
+    api_key_file: Annotated[KeyFile | None, Field(examples=["~/.config/chat.key"])] = None
+    """A file on the control machine that holds the API key. Left out: the controller makes one, and the control machine
+    keeps a copy. A key in this file itself is refused."""
+    extra: Annotated[
+        tuple[Annotated[Text, AfterValidator(_not_ours)], ...], Field(examples=[["--flash-attn", "on"]])
+    ] = ()
+    """More flags for llama-server, as they are, a word an entry. Those that other fields set are refused."""
+
+
+class Firewall(Spec):
+    """Who may reach what. RPC ports have no field: a controller's link is the only way in."""
+
+    api: Annotated[tuple[Network, ...] | None, Field(examples=[["192.168.1.0/24", "10.8.0.0/24"]])] = None
+    """The networks from which the API may be reached. Left out: the management network."""

@@ -1,0 +1,68 @@
+"""What each serve will run where, and which way its nodes talk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from inventory.spec.lab import Lab
+from inventory.spec.language.nodes import Memory
+from inventory.spec.language.serves import Serve
+from inventory.spec.report.text import fill, listed, table
+from inventory.spec.topology.ways import Way
+
+RESERVE = 8
+"""GiB that stay for everything but the GPU where the file says nothing."""
+
+RPC_UNIT = "halofleet-rpc-server.service"
+
+
+def serves(lab: Lab) -> Iterator[str]:
+    """By name."""
+    for name, serve in sorted(lab.spec.serves.items()):
+        yield f"  {name}: {serve.model}, {serve.context} tokens"
+        yield from fill(4, ["API", *_api(lab, serve)])
+        yield from table(4, [("controller", serve.controller, "", "", ""), *_workers(lab, name, serve)])
+        yield from _memory(lab, serve)
+        yield from fill(4, ["runs", server_unit(name), "on", serve.controller])
+        if serve.workers:
+            yield from fill(4, ["runs", RPC_UNIT, "on", *listed(serve.workers)])
+
+
+def server_unit(serve: str) -> str:
+    """llama-server's unit on the controller."""
+    return f"halofleet-server-{serve}.service"
+
+
+def gpu(memory: Memory) -> int | None:
+    """GiB that the GPU may use; None where the file does not say enough."""
+    if memory.gpu is not None or memory.installed is None:
+        return memory.gpu
+    return max(0, memory.installed - (RESERVE if memory.reserve is None else memory.reserve))
+
+
+def _api(lab: Lab, serve: Serve) -> list[str]:
+    bind = serve.bind or lab.node(serve.controller).address
+    address = lab.node(serve.controller).address if bind.is_unspecified else bind
+    words = [f"http://{address}:{serve.port}/v1,", *(["on", f"{bind}:{serve.port},"] if bind.is_unspecified else [])]
+    if bind.is_loopback or not lab.api_from:
+        return [*words, "open", "to", serve.controller, "alone"]
+    return [*words, "open", "to", *listed([str(net) for net in lab.api_from]), "and", serve.controller]
+
+
+def _workers(lab: Lab, name: str, serve: Serve) -> Iterator[tuple[str, ...]]:
+    for way in lab.ways(name):
+        over = " + ".join(hop.link.name for hop in way.hops)
+        yield "worker", way.into.node, f"{way.destination}:{serve.rpc_port}", _path(way), f"over {over}, mtu {way.mtu}"
+
+
+def _path(way: Way) -> str:
+    """The interface by which the controller sends, the nodes in the middle, the interface at which the worker gets."""
+    return " -> ".join((way.out.interface, *way.via, way.into.interface))
+
+
+def _memory(lab: Lab, serve: Serve) -> Iterator[str]:
+    sizes = [gpu(lab.node(node).memory) for node in (serve.controller, *serve.workers)]
+    known = [size for size in sizes if size is not None]
+    if len(known) == len(sizes):
+        parts = f"together ({' + '.join(map(str, known))})" if len(known) > 1 else ""
+        yield from fill(4, ["memory", f"{sum(known)}GiB", *parts.split()])

@@ -1,0 +1,95 @@
+"""Rules about nodes, groups and what they say of a box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from inventory.spec.draft import Draft
+from inventory.spec.errors import Problem, did_you_mean, quoted
+
+
+def _names(draft: Draft) -> Iterator[Problem]:
+    taken = {
+        draft.lab: "the lab's own name, which pyinfra gives to a group",
+        "all": "pyinfra's group of all nodes",
+        "localhost": "every machine's name for itself",
+    }
+    for name in draft.nodes or {}:
+        if name in taken:
+            yield ("nodes", name), f"{quoted(name)} is {taken[name]}; name the node otherwise"
+    for name in sorted(draft.groups or ()):
+        if name in taken:
+            yield ("groups", name), f"{quoted(name)} is {taken[name]}; name the group otherwise"
+        elif name in (draft.nodes or {}):
+            yield ("groups", name), f"{quoted(name)} is a node's name too; name the group otherwise"
+    if draft.lab == "all":
+        yield (), f"the lab is named by its file, and {quoted('all')} is {taken['all']}; name the file otherwise"
+
+
+def _ids(draft: Draft) -> Iterator[Problem]:
+    owner: dict[int, str] = {}
+    for name, node in (draft.nodes or {}).items():
+        if node.id is not None and (first := owner.setdefault(node.id, name)) != name:
+            yield ("nodes", name, "id"), f"{node.id} is the id of {first} already; each node needs its own, 1 to 254"
+
+
+def _addresses(draft: Draft) -> Iterator[Problem]:
+    owner: dict[IPv4Address, str] = {}
+    for name, node in (draft.nodes or {}).items():
+        path, address, net = ("nodes", name, "address"), node.address, draft.management
+        if address is None:
+            continue
+        if (first := owner.setdefault(address, name)) != name:
+            yield path, f"{address} is the address of {first} already; each node needs its own"
+        if net is None:
+            continue
+        if address not in net:
+            yield path, f"{address} is outside management {net}, where every node's address is"
+        elif what := _not_a_hosts(address, draft):
+            yield path, f"{address} is the {what} address of management {net}; choose another"
+
+
+def _not_a_hosts(address: IPv4Address, draft: Draft) -> str | None:
+    net = draft.management
+    if net is None or net.prefixlen > 30:  # point-to-point: both addresses are hosts' (RFC 3021)
+        return None
+    taken = {net.network_address: "network", net.broadcast_address: "broadcast"}
+    if draft.virtual:
+        taken[net.network_address + 1] = "bridge"
+    return taken.get(address)
+
+
+def _groups(draft: Draft) -> Iterator[Problem]:
+    for name, node in (draft.nodes or {}).items():
+        if node.group is not None and draft.groups is not None and node.group not in draft.groups:
+            hint = did_you_mean(node.group, draft.groups) or "; add it to groups"
+            text = f"there is no group {quoted(node.group)}{hint}"
+            yield ("nodes", name, "group"), text
+
+
+def _systems(draft: Draft) -> Iterator[Problem]:
+    for name, node in (draft.nodes or {}).items():
+        if node.os == "":
+            where = "here, in defaults or in a group" if node.group is None else "here, in its group or in defaults"
+            yield ("nodes", name), f'"os" is missing; say it {where}, such as `os: fedora-43`'
+
+
+def _kernels(draft: Draft) -> Iterator[Problem]:
+    for name, node in (draft.nodes or {}).items():
+        if draft.virtual and node.kernel == "own":
+            hint = "a virtual node runs on this machine's kernel: write `kernel: none`, here or in defaults"
+            yield ("nodes", name, "kernel"), f"is {quoted(node.kernel)}, but {hint}"
+
+
+def _memory(draft: Draft) -> Iterator[Problem]:
+    for name, node in (draft.nodes or {}).items():
+        if node.installed is None:
+            continue
+        for key, size in (("gpu", node.gpu), ("reserve", node.reserve)):
+            if size is not None and size >= node.installed:
+                text = f"{size}GiB leaves nothing of the {node.installed}GiB that are installed; choose less"
+                yield ("nodes", name, "memory", key), text
+
+
+RULES = (_names, _ids, _addresses, _groups, _systems, _kernels, _memory)
