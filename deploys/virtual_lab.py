@@ -24,4 +24,4 @@ except (LabError, ValueError) as error:
 if lab.spec.virtual is None:
     raise Refused(f"{path}: has no `virtual:` section: its nodes are not virtual hosts")
 
-virtual_host(lab=wanted(lab.name, lab.spec, instance))
+virtual_host(lab=wanted(lab, instance))

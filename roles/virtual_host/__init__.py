@@ -1,4 +1,4 @@
-"""The virtual lab: booted systemd-nspawn hosts on this machine, on a bridge of their own and cabled as lab.yml says.
+"""The virtual lab: booted systemd-nspawn hosts on this machine, on a bridge of their own and linked as lab.yml says.
 
 It runs on `@local`. What is there already is left alone: a host is restarted only when what it is made of differs.
 """
@@ -23,7 +23,7 @@ def virtual_host(lab: Wanted) -> None:
     operations.stale_hosts(lab=lab, name="stop what differs")
     operations.bridge(lab=lab, name="bridge and the way out")
     operations.namespaces(lab=lab, name="network namespaces")
-    operations.cables(lab=lab, name="cables")
+    operations.links(lab=lab, name="links")
     operations.hosts(lab=lab, name="hosts")
     operations.answering(lab=lab, name="hosts answer")
 

@@ -24,6 +24,7 @@ class Link:
     peer: int
     """The index of a veth's other end, in that end's namespace; 0: not a veth."""
     up: bool
+    mtu: int
     alias: str
     master: str
     addresses: tuple[str, ...]
@@ -85,7 +86,7 @@ class Seen:
     forwarding: bool
     forwarding_mine: bool
     spaces: Mapping[str, Mapping[str, Link]]
-    """Network namespaces by node, and their links; one without links (not even lo) is a torn one."""
+    """Network namespaces by node or switch, and their links; one without links (not even lo) is a torn one."""
     hosts: Mapping[str, Host]
     groups: tuple[str, ...]
     greets: tuple[str, ...]
@@ -139,6 +140,7 @@ def _links(raw: list[dict[str, Any]]) -> dict[str, Link]:
             index=link["ifindex"],
             peer=link.get("link_index", 0),
             up="UP" in link["flags"],
+            mtu=link["mtu"],
             alias=link.get("ifalias", ""),
             master=link.get("master", ""),
             addresses=tuple(

@@ -11,7 +11,7 @@ from pyinfra.operations import apt, dnf
 from inventory.spec.home import cache, known_hosts, virtual_key
 from roles.lib.remote import Commands, current
 from roles.lib.stop import Refused
-from roles.virtual_host import plan, refusals, seed, store
+from roles.virtual_host import plan, plan_links, refusals, seed, store
 from roles.virtual_host.commands import act, hold, look, must_be_root, script, words, work
 from roles.virtual_host.wanted import PACKAGES, Wanted
 
@@ -104,7 +104,7 @@ def keys(lab: Wanted) -> Commands:
 
 @operation()
 def stale_hosts(lab: Wanted) -> Commands:
-    """Hosts that the lab has no more go; hosts that run as something else than they should are stopped."""
+    """Hosts and fabrics that the lab has no more go; hosts that run as something else than they should are stopped."""
     host = current()
     seen = look(host, lab)
     runs, seeds = store.runs(lab, seen), {node: seed.digests(files) for node, files in store.seeds(lab, seen).items()}
@@ -135,17 +135,17 @@ def bridge(lab: Wanted) -> Commands:
 
 @operation()
 def namespaces(lab: Wanted) -> Commands:
-    """A named network namespace for each host: it outlives the host's reboots."""
-    yield from _network(lab, plan.namespaces, "every host has its namespace")
+    """A named network namespace for each host, which outlives the host's reboots, and for each fabric."""
+    yield from _network(lab, plan.namespaces, "every host and fabric has its namespace")
 
 
 @operation()
-def cables(lab: Wanted) -> Commands:
-    """A veth pair for each link of lab.yml."""
-    yield from _network(lab, plan.cables, "every cable is plugged in")
+def links(lab: Wanted) -> Commands:
+    """Cables and fabrics, as lab.yml says."""
+    yield from _network(lab, plan_links.links, "every cable is plugged in")
 
 
-def _network(lab: Wanted, planned: plan.Planned, otherwise: str) -> Commands:
+def _network(lab: Wanted, planned: plan_links.Planned, otherwise: str) -> Commands:
     host = current()
     commands = list(planned(lab, look(host, lab)))
     for command in commands:

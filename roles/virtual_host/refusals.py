@@ -29,11 +29,11 @@ def _tools(seen: Seen) -> Iterator[str]:
 
 
 def _ranges(wanted: Wanted, seen: Seen) -> Iterator[str]:
-    """Two labs may share the links' range, which lives in the hosts' namespaces only; a lab and its machine may not."""
+    """Two labs may share their links' ranges, which live in namespaces only; a lab and its machine may not."""
     ours = wanted.instance.bridge
     taken = [(address, link.name) for link in seen.links.values() for address in link.addresses if link.name != ours]
     taken += [(route.range, route.device) for route in seen.routes if route.device != ours]
-    for field, network in (("virtual.management", wanted.management), ("links_range", wanted.links_range)):
+    for field, network in wanted.ranges:
         owners: dict[str, str] = {}
         for text, device in taken:
             if network.overlaps(IPv4Network(text, strict=False)):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from inventory.spec.models import LabFile
+from inventory.spec import Lab
+from inventory.spec.language.links import Ethernet
+from inventory.spec.topology.links import Link
 from roles.virtual_host.names import Instance
 
 PACKAGES = (
@@ -21,23 +24,32 @@ IMAGE_FORMAT = 1
 """Raise it when build_image.sh makes a different image of the same packages."""
 
 
+MARK = "halofleet link "
+
+
 @dataclass(frozen=True)
 class End:
-    """One end of a cable."""
+    """One end of a veth pair."""
 
-    node: str
+    space: str
+    """Whose namespace it is in: a node's, or a fabric's switch's."""
     interface: str
+
+    def __str__(self) -> str:
+        return f"{self.space}:{self.interface}"
 
 
 @dataclass(frozen=True)
-class Cable:
-    a: End
-    b: End
+class Pair:
+    """A veth pair: a cable, or what joins a node to a fabric."""
+
+    ends: tuple[End, End]
+    mtu: int
 
     @property
     def alias(self) -> str:
-        """Written on both ends, so that a cable is known for what it is."""
-        return f"halofleet link {self.a.node}:{self.a.interface} {self.b.node}:{self.b.interface}"
+        """Written on both ends, so that a pair is known for what it is."""
+        return f"{MARK}{self.ends[0]} {self.ends[1]}"
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,12 @@ class Wanted:
     suite: str
     mirror: str | None
     management: IPv4Network
-    links_range: IPv4Network
+    ranges: tuple[tuple[str, IPv4Network], ...]
+    """Everything that the lab has addresses of, with the key of lab.yml that says so."""
     hosts: tuple[WantedHost, ...]
-    cables: tuple[Cable, ...]
+    switches: tuple[str, ...]
+    """One for each fabric."""
+    pairs: tuple[Pair, ...]
 
     @property
     def gateway(self) -> str:
@@ -78,19 +93,42 @@ class Wanted:
         return images / f"{self.suite}-{self.image_digest}.tar"
 
 
-def wanted(lab: str, spec: LabFile, instance: Instance) -> Wanted:
+def wanted(lab: Lab, instance: Instance) -> Wanted:
     """The lab as this role sees it. The file must have a `virtual:` section."""
-    assert spec.virtual is not None  # noqa: S101  # refused before: refusals.py
+    virtual = lab.spec.virtual
+    assert virtual is not None  # noqa: S101  # refused before: refusals.py
     return Wanted(
-        lab=lab,
+        lab=lab.name,
         instance=instance,
-        suite=spec.virtual.suite,
-        mirror=spec.virtual.mirror,
-        management=spec.virtual.management,
-        links_range=spec.links_range,
+        suite=virtual.suite,
+        mirror=virtual.mirror,
+        management=lab.spec.management,
+        ranges=tuple(_ranges(lab)),
         hosts=tuple(
-            WantedHost(name, node.id, str(node.address), (node.ssh or spec.ssh).port)
-            for name, node in spec.nodes.items()
+            WantedHost(name, node.id, str(node.address), lab.ssh(name).port) for name, node in lab.nodes.items()
         ),
-        cables=tuple(Cable(*(End(node, name) for node, name in link.usb4.items())) for link in spec.links),
+        switches=tuple(_switch(link) for link in lab.links if link.kind == "ethernet"),
+        pairs=tuple(pair for link in lab.links for pair in _pairs(lab, link)),
     )
+
+
+def _ranges(lab: Lab) -> Iterator[tuple[str, IPv4Network]]:
+    yield "management", lab.spec.management
+    yield "links_range", lab.spec.links_range
+    for index, link in enumerate(lab.spec.links):
+        if isinstance(link, Ethernet):
+            yield f"links[{index}].subnet", link.subnet
+
+
+def _pairs(lab: Lab, link: Link) -> Iterator[Pair]:
+    ends = [End(end.node, end.interface) for end in link.ends]
+    if link.kind == "usb4":
+        yield Pair((ends[0], ends[1]), link.mtu)
+        return
+    for end in ends:
+        yield Pair((end, End(_switch(link), f"port{lab.node(end.space).id}")), link.mtu)
+
+
+def _switch(link: Link) -> str:
+    """A fabric has a name of its own, and no node's name has a dot in it."""
+    return f"fabric.{link.name}"

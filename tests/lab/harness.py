@@ -16,7 +16,7 @@ from typing import Any
 
 from paramiko import SSHClient
 
-from inventory.spec import home
+from inventory.spec import home, load
 
 ROOT = Path(__file__).parents[2]
 PYINFRA = [str(Path(sys.executable).with_name("pyinfra"))]
@@ -179,8 +179,7 @@ def make_lab(folder: Path, instance: str) -> Lab:
     text = (ROOT / "inventory/lab.yml").read_text()
     text = text.replace("10.43.0.", f"{management.network_address}".rsplit(".", 1)[0] + ".")
     text = text.replace("10.44.0.0/16", str(links))
-    (folder / "test.yml").write_text(text)
-    (folder / "test.py").write_text((ROOT / "inventory/lab.py").read_text())
-    base = management.network_address
-    lab.addresses |= {f"halo{i}": str(base + 10 + i) for i in (1, 2, 3)}
+    lab.yml.write_text(text)
+    lab.inventory.write_text((ROOT / "inventory/lab.py").read_text())
+    lab.addresses |= {name: str(node.address) for name, node in load(lab.yml).nodes.items()}
     return lab

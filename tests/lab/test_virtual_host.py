@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,11 @@ from inventory.spec.home import cache
 from roles.virtual_host.names import Instance
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-MANAGEMENT, LINKS = "10.143.0", "10.144.0.0/16"
+MANAGEMENT, LINKS, FABRIC = "10.143.0", "10.144.0.0/16", "10.147.0"
+PAIR = {"box1": 1, "box2": 2}
+FOUR = {f"box{number}": number for number in range(1, 5)}
+CABLE: dict[str, Any] = {"usb4": {"box1": "thunderbolt0", "box2": "thunderbolt0"}}
+SWITCHED: dict[str, Any] = {"ethernet": ["box1", "box2"], "subnet": f"{FABRIC}.0/24", "mtu": 9000}
 
 
 def needs_root() -> None:
@@ -44,16 +50,17 @@ class Lab:
     def file(self) -> Path:
         return self.folder / "pair.yml"
 
-    def write(self, nodes: dict[str, int], links: list[dict[str, str]]) -> None:
+    def write(self, nodes: dict[str, int], links: list[dict[str, Any]]) -> None:
         first, *others = nodes
         content = {
-            "virtual": {"management": f"{MANAGEMENT}.0/24"},
+            "management": f"{MANAGEMENT}.0/24",
+            "virtual": {},
             "links_range": LINKS,
             "nodes": {
                 name: {"id": number, "address": f"{MANAGEMENT}.{10 + number}", "os": "debian-13", "kernel": "none"}
                 for name, number in nodes.items()
             },
-            "links": [{"usb4": link} for link in links],
+            "links": links,
             "llama_cpp": {"source": {"git": "https://example.org/llama.cpp", "ref": "b1"}},
             "models": {"nonsense": {"random": "llama-spm"}},
             "serves": {"chat": {"model": "nonsense", "controller": first, "workers": others[:1]}},
@@ -154,7 +161,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     cache("images").mkdir(parents=True, exist_ok=True)
     (home / "cache" / "images").symlink_to(cache("images"))  # building it again would prove nothing new
     lab = Lab(folder, Instance(f"test-{os.getpid()}", home, CHECKOUT))
-    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.write(PAIR, [CABLE])
     before = traces(lab)
     yield lab
     lab.down()
@@ -166,7 +173,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture
 def running(lab: Lab) -> Lab:
     """Booted, with the two boxes of the first lab.yml."""
-    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.write(PAIR, [CABLE])
     lab.up()
     return lab
 
@@ -206,7 +213,7 @@ def test_second_run_changes_nothing(running: Lab) -> None:
 def test_cable_carries_packets_and_survives_a_reboot(running: Lab) -> None:
     for number, node in ((1, "box1"), (2, "box2")):
         running.inside(node, "ip", "address", "add", f"10.144.0.{number + 1}/31", "dev", "thunderbolt0")
-    running.inside("box1", "ping", "-c", "2", "-W", "2", "10.144.0.3")
+    running.ssh(1, "ping -c 2 -W 2 10.144.0.3")
     index, space, boot = (
         running.inside("box1", "cat", "/sys/class/net/thunderbolt0/ifindex"),
         output("stat", "--format=%i", f"/run/netns/{running.instance.netns('box1')}"),
@@ -218,7 +225,7 @@ def test_cable_carries_packets_and_survives_a_reboot(running: Lab) -> None:
     assert output("stat", "--format=%i", f"/run/netns/{running.instance.netns('box1')}") == space
     assert "10.144.0.2" not in running.inside("box1", "ip", "address"), "a rebooted machine has forgotten it"
     running.inside("box1", "ip", "address", "add", "10.144.0.2/31", "dev", "thunderbolt0")
-    running.inside("box1", "ping", "-c", "2", "-W", "2", "10.144.0.3")
+    running.ssh(1, "ping -c 2 -W 2 10.144.0.3")
     until(lambda: running.ssh(1, "systemctl is-system-running") == "running")
     assert running.up() == 0
 
@@ -248,26 +255,90 @@ def test_killed_process_is_healed(running: Lab, victim: str) -> None:
 
 def test_changed_lab_touches_nothing_else(running: Lab) -> None:
     before = [boot_id(running, number) for number in (1, 2)]
-    ends = [{"box1": "thunderbolt0", "box2": "thunderbolt0"}, {"box2": "thunderbolt1", "box3": "thunderbolt0"}]
-    running.write({"box1": 1, "box2": 2, "box3": 3}, ends)
+    running.write({**PAIR, "box3": 3}, [CABLE, {"usb4": {"box2": "thunderbolt1", "box3": "thunderbolt0"}}])
     assert running.up() > 0
     assert running.ssh(3, "hostname") == "box3"
     assert running.up() == 0
 
     # The same names, cabled otherwise: a cable is known by both of its ends.
-    crossed = [{"box1": "thunderbolt0", "box2": "thunderbolt1"}, {"box2": "thunderbolt0", "box3": "thunderbolt0"}]
-    running.write({"box1": 1, "box2": 2, "box3": 3}, crossed)
+    crossed = ({"box1": "thunderbolt0", "box2": "thunderbolt1"}, {"box2": "thunderbolt0", "box3": "thunderbolt0"})
+    running.write({**PAIR, "box3": 3}, [{"usb4": ends} for ends in crossed])
     assert running.up() == 1
     assert "box1:thunderbolt0 box2:thunderbolt1" in running.inside("box2", "ip", "link", "show", "thunderbolt1")
     assert running.up() == 0
 
-    running.write({"box1": 1, "box2": 2}, [ends[0]])
+    running.write(PAIR, [CABLE])
     assert running.up() > 0
     assert running.instance.netns("box3") not in output("ip", "netns", "list")
     assert not running.instance.host_dir("box3").exists()
     assert "thunderbolt1" not in running.inside("box2", "ip", "link")
     assert [boot_id(running, number) for number in (1, 2)] == before
     assert running.up() == 0
+
+
+def test_fabric_and_cable_pass_their_mtu_and_the_machine_has_no_part_in_it(lab: Lab) -> None:
+    fabric = {"ethernet": {"box1": "enp1s0", "box2": None, "box4": "enp1s0"}, "subnet": f"{FABRIC}.0/24", "mtu": 9000}
+    lab.write(FOUR, [fabric, {"usb4": ["box2", "box3"], "mtu": 65520}, {"usb4": ["box3", "box1"]}])
+    lab.up()
+    assert lab.up() == 0
+    for node, interface in (("box1", "enp1s0"), ("box2", "ethernet"), ("box4", "enp1s0")):
+        lab.inside(node, "ip", "address", "add", f"{FABRIC}.{FOUR[node]}/24", "dev", interface)
+    lab.inside("box2", "ip", "address", "add", "10.144.0.8/31", "dev", "usb4-3")
+    lab.inside("box3", "ip", "address", "add", "10.144.0.9/31", "dev", "usb4-2")
+    with everything_dropped(lab, f"{FABRIC}.0/24"):
+        assert full_size(lab, "box1", f"{FABRIC}.2", 9000)
+        assert full_size(lab, "box2", f"{FABRIC}.4", 9000)
+        assert full_size(lab, "box4", f"{FABRIC}.1", 9000)
+    assert not full_size(lab, "box1", f"{FABRIC}.2", 9001)
+    assert full_size(lab, "box3", "10.144.0.8", 65520)
+    assert not full_size(lab, "box1", f"{FABRIC}.3", 1500), "box3 is not plugged into the fabric"
+    ours = [line.split()[1] for line in output("ip", "-o", "link").splitlines() if lab.instance.interfaces in line]
+    assert len(ours) == 1 + len(FOUR), "on the machine are the bridge and a way to each host, and nothing else"
+
+
+def test_fabrics_and_cables_change_under_running_hosts(lab: Lab) -> None:
+    fabric: dict[str, Any] = {"ethernet": ["box1", "box2", "box3", "box4"], "subnet": f"{FABRIC}.0/24"}
+    lab.write(FOUR, [fabric])
+    lab.up()
+    before = {number: boot_id(lab, number) for number in FOUR.values()}
+    pairs: list[dict[str, Any]] = [
+        {"usb4": ["box1", "box2"], "mtu": 9000},
+        {"usb4": {"box3": "ethernet", "box4": "ethernet"}},
+    ]
+    renamed = {**fabric, "ethernet": {"box1": "enp1s0", "box2": "usb4-1", "box3": "enp1s0"}, "mtu": 9000}
+    other = {"ethernet": ["box3", "box4"], "subnet": "10.148.0.0/24", "name": "storage"}
+    narrow = {**fabric, "ethernet": {"box1": "enp1s0", "box3": "enp2s0"}}
+    changes: list[list[dict[str, Any]]] = [[*pairs, narrow], [renamed, other], [fabric]]
+    for change in changes:
+        lab.write(FOUR, change)
+        assert lab.up() > 0
+        assert lab.up() == 0
+
+    lab.write(FOUR, [{**fabric, "mtu": 9000}])
+    assert lab.up() == 1
+    for node in FOUR:
+        links = lab.inside(node, "ip", "-br", "link").splitlines()
+        assert sorted(link.split("@")[0] for link in links if "@" in link) == ["ethernet", "host0"]
+        assert lab.inside(node, "cat", "/sys/class/net/ethernet/mtu") == "9000"
+    assert lab.inside("fabric.ethernet", "cat", "/sys/class/net/switch/mtu") == "9000"
+    assert {number: boot_id(lab, number) for number in FOUR.values()} == before
+
+
+def full_size(lab: Lab, node: str, address: str, size: int) -> bool:
+    """Does an unfragmented packet of so many bytes come back? 28 of them are headers."""
+    return "1 received" in lab.ssh(FOUR[node], f"ping -c 1 -W 2 -M do -s {size - 28} {address} || true")
+
+
+@contextmanager
+def everything_dropped(lab: Lab, network: str) -> Iterator[None]:
+    """The machine drops whatever it forwards of this network, routed or bridged, as docker may."""
+    table = f"{lab.instance.full}.drop"
+    chain = f"chain passing {{\ntype filter hook forward priority 0\nip daddr {network} drop\n}}"
+    output("nft", "".join(f"table {family} {table} {{\n{chain}\n}}\n" for family in ("ip", "bridge")))
+    try:
+        yield
+    finally:
+        output("nft", f"delete table ip {table}; delete table bridge {table}")
 
 
 def test_host_key_is_pinned_and_foreign_entries_stay(running: Lab) -> None:
@@ -280,12 +351,12 @@ def test_host_key_is_pinned_and_foreign_entries_stay(running: Lab) -> None:
     assert running.ssh(1, "hostname") == "box1"
 
 
-STEPS = ("base tree", "keys", "bridge and the way out", "network namespaces", "cables", "hosts", "hosts answer")
+STEPS = ("base tree", "keys", "bridge and the way out", "network namespaces", "links", "hosts", "hosts answer")
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_anywhere_and_run_again_it_finishes(lab: Lab, step: str) -> None:
-    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.write(PAIR, [CABLE, SWITCHED])
     lab.down()
     kill_in(lab.start("virtual_lab"), step)
     lab.up()
@@ -297,7 +368,7 @@ def test_killed_anywhere_and_run_again_it_finishes(lab: Lab, step: str) -> None:
 def test_down_leaves_nothing_after_a_crash_anywhere(lab: Lab, step: str) -> None:
     lab.down()
     nothing = traces(lab)
-    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.write(PAIR, [CABLE, SWITCHED])
     kill_in(lab.start("virtual_lab"), step)
     lab.file.write_text("not: [a lab")
     kill_in(lab.start("virtual_lab_down"), ("processes", "bridge and the way out", "hosts' files")[len(step) % 3])
@@ -321,13 +392,13 @@ def test_taken_range_is_refused_with_its_owner(running: Lab) -> None:
     other = Lab(running.folder, Instance("test-other", running.instance.home, CHECKOUT))
     _, said = other.run("virtual_lab", status=2)
     assert said.strip().splitlines()[-1].endswith(f"(the lab {running.instance.name} of {CHECKOUT})")
-    assert f"virtual.management: {MANAGEMENT}.0/24 is taken: {running.instance.bridge} has {MANAGEMENT}.1/24" in said
+    assert f"management: {MANAGEMENT}.0/24 is taken: {running.instance.bridge} has {MANAGEMENT}.1/24" in said
     assert not other.instance.state.exists()
 
 
 def test_two_runs_at_once_the_second_is_refused(lab: Lab) -> None:
     lab.down()
-    lab.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+    lab.write(PAIR, [CABLE])
     first = lab.start("virtual_lab")
     until(lab.instance.lock.exists)
     _, said = lab.run("virtual_lab", status=2)
@@ -342,7 +413,7 @@ def test_no_room_is_refused_in_one_line(lab: Lab) -> None:
     output("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(small))
     try:
         other = Lab(lab.folder, Instance("test-small", small, CHECKOUT))
-        other.write({"box1": 1, "box2": 2}, [{"box1": "thunderbolt0", "box2": "thunderbolt0"}])
+        other.write(PAIR, [CABLE])
         other.file.write_text(other.file.read_text().replace(MANAGEMENT, "10.145.0").replace("10.144.", "10.146."))
         _, said = other.run("virtual_lab", status=2)
         assert f"{small}: 64 MiB free" in said

@@ -6,23 +6,24 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from roles.virtual_host import plan, refusals, seed
+from roles.virtual_host import plan, plan_links, refusals, seed
 from roles.virtual_host.facts import Disk, Host, Link, Route, Seen
 from roles.virtual_host.names import Instance
-from roles.virtual_host.wanted import Cable, End, Wanted, WantedHost
+from roles.virtual_host.wanted import End, Pair, Wanted, WantedHost
 
 INSTANCE = Instance("demo", Path("/home/x/.local/share/halofleet"), Path("/src/demo"))
 ONE, TWO = WantedHost("halo1", 1, "10.9.0.11", 22), WantedHost("halo2", 2, "10.9.0.12", 2222)
-CABLE = Cable(End("halo1", "thunderbolt0"), End("halo2", "thunderbolt1"))
+CABLE = Pair((End("halo1", "usb4-2"), End("halo2", "usb4-1")), 1500)
 WANTED = Wanted(
     lab="lab",
     instance=INSTANCE,
     suite="trixie",
     mirror=None,
     management=IPv4Network("10.9.0.0/24"),
-    links_range=IPv4Network("10.8.0.0/16"),
+    ranges=(("management", IPv4Network("10.9.0.0/24")), ("links_range", IPv4Network("10.8.0.0/16"))),
     hosts=(ONE, TWO),
-    cables=(CABLE,),
+    switches=(),
+    pairs=(CABLE,),
 )
 NETNS = {node: INSTANCE.netns(node) for node in ("halo1", "halo2", "halo3")}
 KEY = seed.KeyPair("PRIVATE\n", "ssh-ed25519 AAAA")
@@ -34,7 +35,7 @@ RUNS = {host.node: seed.run_json(WANTED, host, systemd=False) for host in (ONE, 
 
 
 def link(name: str, index: int, peer: int = 0, alias: str = "", master: str = "", *addresses: str) -> Link:
-    return Link(name, index, peer, True, alias, master, addresses)
+    return Link(name, index, peer, True, 1500, alias, master, addresses)
 
 
 def bare() -> Seen:
@@ -81,7 +82,7 @@ def built() -> Seen:
             "host0": link("host0", 5, 10 + host.id, f"halofleet {host.node} of demo"),
             end.interface: link(end.interface, 6, 6, CABLE.alias),
         }
-        for host, end in ((ONE, CABLE.a), (TWO, CABLE.b))
+        for host, end in zip((ONE, TWO), CABLE.ends, strict=True)
     }
     own = link(INSTANCE.bridge, 9, 0, INSTANCE.alias, "", "10.9.0.1/24")
     nft = next(command for command in plan.nat(WANTED, bare()))[1]
@@ -105,8 +106,8 @@ def built() -> Seen:
     )
 
 
-def network(seen: Seen) -> list[plan.Command]:
-    planners = (plan.bridge, plan.nat, plan.namespaces, plan.cables)
+def network(seen: Seen) -> list[plan_links.Command]:
+    planners = (plan.bridge, plan.nat, plan.namespaces, plan_links.links)
     return [command for planner in planners for command in planner(WANTED, seen)]
 
 
@@ -116,14 +117,6 @@ def test_from_nothing() -> None:
         ("ip", "link", "set", INSTANCE.bridge, "alias", "halofleet demo of /src/demo"),
         ("ip", "address", "add", "10.9.0.1/24", "dev", INSTANCE.bridge),
         ("ip", "link", "set", INSTANCE.bridge, "up"),
-    ]
-    assert list(plan.cables(WANTED, bare())) == [
-        (
-            *("ip", "link", "add", "thunderbolt0", "netns", NETNS["halo1"], "type", "veth"),
-            *("peer", "name", "thunderbolt1", "netns", NETNS["halo2"]),
-        ),
-        ("ip", "-n", NETNS["halo1"], "link", "set", "thunderbolt0", "alias", CABLE.alias, "up"),
-        ("ip", "-n", NETNS["halo2"], "link", "set", "thunderbolt1", "alias", CABLE.alias, "up"),
     ]
     veth = INSTANCE.veth(1)
     assert list(plan.namespaces(WANTED, bare()))[:4] == [
@@ -169,24 +162,6 @@ def test_torn_namespace_is_made_again() -> None:
         ("ip", "-n", NETNS["halo1"], "link", "set", "lo", "up"),
         ("ip", "link", "delete", INSTANCE.veth(1)),
     ]
-
-
-def test_cable_without_its_name_is_pulled_once_and_plugged_again() -> None:
-    unnamed = {
-        "halo1": {**built().spaces["halo1"], "thunderbolt0": link("thunderbolt0", 6, 6)},
-        "halo2": {**built().spaces["halo2"], "thunderbolt1": link("thunderbolt1", 6, 6)},
-    }
-    commands = list(plan.cables(WANTED, replace(built(), spaces=unnamed)))
-    assert [command for command in commands if "delete" in command] == [
-        ("ip", "-n", NETNS["halo1"], "link", "delete", "thunderbolt0")
-    ]
-    assert len(commands) == 4
-
-
-def test_removed_cable_is_pulled_and_foreign_interfaces_stay() -> None:
-    spaces = {node: {**links, "docker0": link("docker0", 9)} for node, links in built().spaces.items()}
-    commands = list(plan.cables(replace(WANTED, cables=()), replace(built(), spaces=spaces)))
-    assert commands == [("ip", "-n", NETNS["halo1"], "link", "delete", "thunderbolt0")]
 
 
 def test_which_hosts_are_stopped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ def test_missing_tools_only_where_nothing_can_install_them() -> None:
 
 
 def test_taken_range_names_the_interface_and_the_other_lab() -> None:
-    other = Link("hfother-br", 7, 0, True, "halofleet other of /src/other", "", ("10.9.0.1/24",))
+    other = Link("hfother-br", 7, 0, True, 1500, "halofleet other of /src/other", "", ("10.9.0.1/24",))
     seen = replace(bare(), links={**bare().links, "hfother-br": other})
     assert refusals(WANTED, seen) == [
-        "virtual.management: 10.9.0.0/24 is taken: hfother-br has 10.9.0.1/24 (the lab other of /src/other)"
+        "management: 10.9.0.0/24 is taken: hfother-br has 10.9.0.1/24 (the lab other of /src/other)"
     ]
 
 
@@ -32,8 +33,15 @@ def test_taken_by_a_route_or_a_name_server() -> None:
     seen = replace(bare(), routes=(Route("10.8.128.0/17", "tun0"),))
     assert refusals(WANTED, seen) == ["links_range: 10.8.0.0/16 is taken: tun0 has 10.8.128.0/17"]
     seen = replace(bare(), resolver="nameserver 10.9.0.53\n")
-    assert refusals(WANTED, seen) == [
-        "virtual.management: 10.9.0.0/24 is taken: this machine's name server is 10.9.0.53"
+    assert refusals(WANTED, seen) == ["management: 10.9.0.0/24 is taken: this machine's name server is 10.9.0.53"]
+
+
+def test_taken_subnet_of_a_fabric_names_the_other_lab() -> None:
+    wanted = replace(WANTED, ranges=(*WANTED.ranges, ("links[3].subnet", IPv4Network("10.7.0.0/24"))))
+    other = Link("hfother-br", 7, 0, True, 1500, "halofleet other of /src/other", "", ("10.7.0.1/16",))
+    seen = replace(bare(), links={**bare().links, "hfother-br": other})
+    assert refusals(wanted, seen) == [
+        "links[3].subnet: 10.7.0.0/24 is taken: hfother-br has 10.7.0.1/16 (the lab other of /src/other)"
     ]
 
 

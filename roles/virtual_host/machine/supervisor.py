@@ -97,6 +97,8 @@ class Supervisor:
             "--boot", "systemd.show_status=1",
         ]  # fmt: skip
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TERM": "dumb"}
+        # A host sets up its own network: forwarding is part of it.
+        environment["SYSTEMD_NSPAWN_API_VFS_WRITABLE"] = "network"
         if groups.unified() is not None:
             environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
         if self.stopping:
