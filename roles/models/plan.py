@@ -7,7 +7,14 @@ import json
 from dataclasses import dataclass
 
 from inventory.spec import Lab
-from inventory.spec.models import ArchiveSource, FileModel, GitSource, RandomModel
+from inventory.spec.language.sources import (
+    ArchiveSource,
+    DirectoryModel,
+    FileModel,
+    GitSource,
+    RandomModel,
+    UrlModel,
+)
 from roles.lib.layout import MODELS
 
 GENERATOR = 1
@@ -16,19 +23,32 @@ GENERATOR = 1
 
 @dataclass(frozen=True)
 class Model:
-    """path: on the node. llama_cpp: where a random model's vocabulary comes from."""
+    """path: on the node; the folder of a model in parts. llama_cpp: where a random model's vocabulary comes from."""
 
     name: str
     path: str
-    spec: FileModel | RandomModel
+    spec: FileModel | DirectoryModel | UrlModel | RandomModel
     llama_cpp: GitSource | ArchiveSource
+
+    @property
+    def on_node(self) -> bool:
+        """The user has put it on the node: it is looked at, and never touched."""
+        return isinstance(self.spec, FileModel | DirectoryModel) and self.spec.on == "node"
+
+    @property
+    def in_parts(self) -> bool:
+        return isinstance(self.spec, DirectoryModel)
 
 
 def model(lab: Lab, name: str) -> Model:
     spec, source = lab.spec.models[name], lab.spec.llama_cpp.source
-    if isinstance(spec, FileModel):
-        path = str(spec.file) if spec.on == "node" else f"{MODELS}/{name}.gguf"
-        return Model(name, path, spec, source)
+    match spec:
+        case FileModel(file=path, on="node") | DirectoryModel(directory=path, on="node"):
+            return Model(name, str(path), spec, source)
+        case DirectoryModel():
+            return Model(name, f"{MODELS}/{name}", spec, source)
+        case FileModel() | UrlModel():
+            return Model(name, f"{MODELS}/{name}.gguf", spec, source)
     parts = [GENERATOR, spec.model_dump(mode="json"), source.model_dump(mode="json")]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
     return Model(name, f"{MODELS}/{name}-{digest}.gguf", spec, source)
