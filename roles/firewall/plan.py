@@ -1,15 +1,17 @@
-"""Who may reach an RPC port: the controller's link address, over the link, and nobody else.
+"""Who may reach what: an RPC port its controller, over the link and from its address there; the API whom the inventory
+says; and a node in the middle passes on what its place on the way asks for, between links.
 
 llama.cpp's RPC server has no authentication (its SECURITY.md leaves it out), so the port must not be reachable.
-Everything else is accepted: this table closes RPC ports and never touches SSH.
+Everything else is accepted: this table never touches SSH.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from inventory.spec import Lab
+from inventory.spec.topology.network import Passage
 from roles.lib.layout import ETC
 from roles.lib.paths import File
 from roles.lib.render import render
@@ -31,21 +33,34 @@ class Door:
 
 @dataclass(frozen=True)
 class Firewall:
-    """ports: every RPC port of the lab, closed on every node but through the doors. ssh: the port that stays open."""
+    """ssh: the port that stays open. ports: every RPC port of the lab, closed on every node but through the doors.
+
+    api_ports: of the serves that this node controls. api_from: the networks that reach them. ranges: the addresses of
+    the lab's links, which nothing but the passages leads to or from through this node.
+    """
 
     ssh: int
     ports: tuple[int, ...]
     doors: tuple[Door, ...]
+    api_ports: tuple[int, ...]
+    api_from: tuple[IPv4Network, ...]
+    passages: tuple[Passage, ...]
+    ranges: tuple[IPv4Network, ...]
 
 
 def plan(lab: Lab, name: str) -> Firewall:
     serves = lab.spec.serves.values()
-    doors = []
-    for serve in serves:
-        end = lab.link_end(name, serve.controller) if name in serve.workers else None
-        if end is not None:
-            doors.append(Door(end.interface, end.peer_address, end.address.ip, serve.rpc_port))
-    return Firewall(lab.ssh(name).port, lab.rpc_ports, tuple(doors))
+    way = lab.way_to(name)
+    ports = [serve.rpc_port for serve in serves if name in serve.workers]
+    return Firewall(
+        ssh=lab.ssh(name).port,
+        ports=lab.rpc_ports,
+        doors=tuple(Door(way.into.interface, way.source, way.destination, port) for port in ports if way is not None),
+        api_ports=tuple(sorted(serve.port for serve in serves if serve.controller == name)),
+        api_from=lab.api_from,
+        passages=lab.network(name).passages,
+        ranges=lab.link_subnets,
+    )
 
 
 def files(firewall: Firewall) -> tuple[File, ...]:

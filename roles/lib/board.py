@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import State
 
 MODELS = "models"
-"""The board's topic: `NODE PATH` -> what tells one model file from another (its sum, or its size and time)."""
+"""The board's topic: `NODE PATH` -> what the node holds of the model (roles/models/held.py)."""
 
 _boards: WeakKeyDictionary[State, dict[str, dict[str, Any]]] = WeakKeyDictionary()
 

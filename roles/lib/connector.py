@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
@@ -18,6 +19,8 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput
+
+from roles.lib.tunnel import tunnel
 
 T = TypeVar("T")
 
@@ -90,6 +93,15 @@ class HaloConnector(SSHConnector):
     def _trace(self, **values: Any) -> None:
         with Path(os.environ["HALOFLEET_TRACE"]).open("a") as file:
             file.write(json.dumps({"host": self.host.name, **values}) + "\n")
+
+    @contextmanager
+    def reach(self, address: str, port: int) -> Iterator[str]:
+        """`ADDRESS:PORT` on this machine that leads to what the node listens on there. Raises OSError."""
+        transport = self.client.get_transport() if self.client else None
+        if transport is None:
+            raise ConnectionError(f"{self.host.name}: not connected")
+        with tunnel(transport, address, port) as end:
+            yield end
 
     # What pyinfra's transfers lack: resuming, and reading without a world-readable copy in /tmp.
 

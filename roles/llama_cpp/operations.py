@@ -7,7 +7,7 @@ import shlex
 
 from pyinfra.api import FactBase, Host, StringCommand, operation
 
-from inventory.spec.models import GitSource
+from inventory.spec.language.sources import GitSource
 from roles.lib import remote
 from roles.lib.jobs import job
 from roles.lib.layout import BUILDS, CURRENT

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from inventory.spec import Lab
-from inventory.spec.models import ArchiveSource, GitSource
+from inventory.spec.language.sources import ArchiveSource, GitSource
 from roles.lib import layout
 from roles.lib.packages import Table
 
@@ -33,7 +33,11 @@ CMAKE = (
     "-DLLAMA_USE_PREBUILT_UI=OFF",  # it would download during the build
     "-DLLAMA_OPENSSL=OFF",
 )
-BACKEND_CMAKE: dict[str, tuple[str, ...]] = {"cpu": ()}
+BACKEND_CMAKE: dict[str, tuple[str, ...]] = {
+    "cpu": (),
+    "vulkan": ("-DGGML_VULKAN=ON",),
+    "rocm": ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151"),  # not GGML_HIP_ROCWMMA_FATTN: llama.cpp#19984
+}
 
 # llama.cpp docs/build.md; Debian's, Ubuntu's and Fedora's names for a C++ compiler, cmake and ninja.
 BUILD_PACKAGES: Table = {
@@ -68,11 +72,11 @@ def plan(lab: Lab, name: str) -> Release:
     """The release that this node runs. Nodes of one platform share it; the first of them by id builds it."""
     node = lab.node(name)
     source = lab.spec.llama_cpp.source
-    cmake = CMAKE + BACKEND_CMAKE[node.backend] + lab.spec.llama_cpp.cmake
+    cmake = CMAKE + BACKEND_CMAKE[node.backend] + getattr(lab.spec.llama_cpp.cmake, node.backend)
     arch = arch_of(lab)
     platform_key = (node.os, node.backend)
     builder = min(
-        (other for other, spec in lab.spec.nodes.items() if (spec.os, spec.backend) == platform_key),
+        (other for other, spec in lab.nodes.items() if (spec.os, spec.backend) == platform_key),
         key=lambda other: lab.node(other).id,
     )
     parts = [RECIPE, source.model_dump(mode="json"), cmake, arch, *platform_key]

@@ -18,7 +18,7 @@ from pathlib import Path
 import requests
 
 from inventory.spec import home
-from inventory.spec.models import ArchiveSource, GitSource
+from inventory.spec.language.sources import ArchiveSource, GitSource
 from roles.lib.local import BLOCK, sha256, whole
 from roles.lib.stop import Failed
 

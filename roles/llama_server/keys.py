@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shlex
+from pathlib import Path
 
 from pyinfra.api import Host, StringCommand
 
@@ -14,8 +15,28 @@ from roles.lib.local import sha256, whole
 from roles.lib.stop import Failed
 from roles.llama_server.plan import LlamaServer
 
-KEY = re.compile(r"[!-~]{16}")
+KEY = re.compile(r"[!-~]{16,}")
 """What makes a file a key. facts.py asks the node the same."""
+
+
+def chosen(server: LlamaServer) -> str:
+    """sha256 of the key that the user has chosen; empty where it is left to us. Raises Failed."""
+    if server.key_file is None:
+        return ""
+    if problem := trouble(server.key_file):
+        raise Failed(f"serves.{server.serve}.api_key_file: {problem}")
+    return sha256(server.key_file)
+
+
+def trouble(path: Path) -> str:
+    """What is wrong with a user's key file; empty where nothing is."""
+    try:
+        text = path.read_bytes().decode()  # with its line ends as they are
+    except (OSError, UnicodeDecodeError) as error:
+        return f"{path} on this machine: {getattr(error, 'strerror', None) or 'is not text'}"
+    if any(map(KEY.fullmatch, text.split("\n"))):  # llama-server takes a line as it is, a carriage return too
+        return ""
+    return f"{path} holds no key: a line of at least 16 characters without spaces (or Windows line ends)"
 
 
 def local_digest(server: LlamaServer) -> str:
@@ -26,12 +47,13 @@ def local_digest(server: LlamaServer) -> str:
 
 def key(server: LlamaServer) -> str:
     """The key itself, for a request."""
-    return home.api_key(server.lab, server.serve).read_text().strip()
+    text = home.api_key(server.lab, server.serve).read_text()
+    return next(filter(KEY.fullmatch, [*text.split("\n"), *text.split()]))
 
 
 def create(host: Host, server: LlamaServer) -> None:
-    """Puts a key on the node: this machine's copy where it has one (the box was set up anew), else a fresh one."""
-    path = home.api_key(server.lab, server.serve)
+    """Puts a key on the node: the user's own, or this machine's copy (the box was set up anew), else a fresh one."""
+    path = server.key_file or home.api_key(server.lab, server.serve)
     known = base64.b64encode(path.read_bytes()).decode() if path.is_file() and KEY.search(path.read_text()) else None
     make = "base64 -d" if known else "{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }"
     final, part = shlex.quote(server.key_path), shlex.quote(f"{server.key_path}.part")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from roles.lib.board import MODELS, board
+from roles.lib.board import board
 from roles.lib.connections import CONTROLLERS, WORKERS, ends, lost
 from roles.lib.paths import paths
 from roles.lib.remote import Commands, call, current, later, look
@@ -13,14 +15,15 @@ from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.llama_server.facts import KeyState
 from roles.llama_server.plan import LlamaServer, unit
+from roles.models.held import held
 
 
 @operation()
 def api_key(server: LlamaServer) -> Commands:
     """The node has a key, and this machine has the same."""
     host = current()
-    key = look(host, KeyState, path=server.key_path)
-    if not key.digest:
+    key, chosen = look(host, KeyState, path=server.key_path), keys.chosen(server)
+    if not key.digest or (chosen and chosen != key.digest):
         yield call(lambda host: keys.create(host, server))
         key = look(host, KeyState, path=server.key_path)
     if not key.private:
@@ -42,8 +45,10 @@ def serving(server: LlamaServer) -> Commands:
         yield later()
         return
     flags = artifact.flags(server.release, "llama-server")
-    model = board(host.state, MODELS).get(f"{host.name} {server.model_path}", "")
-    file, service = unit(server, flags, keys.local_digest(server), model)
+    model = held(host, server.model_path)
+    server = replace(server, model_path=model.file)
+    key = keys.chosen(server) or keys.local_digest(server)
+    file, service = unit(server, flags, key, model.identity)
     yield from paths._inner((file,))
     state = look(host, UnitStates, units=(server.unit,))
     commands = list(changes((service,), state))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from inventory.spec import Lab
 from roles.lib import layout
@@ -20,12 +21,17 @@ PATTERN = "halofleet-server-*.service"
 
 @dataclass(frozen=True)
 class LlamaServer:
-    """workers: `ADDRESS:PORT` of each, in the order of the inventory, which is the order of RPC0, RPC1, ..."""
+    """address: the node's; bind: where the API listens. key_file: on the control machine, with the key that the user
+    has chosen. model_path: of a model in parts the folder, until the node was looked at. workers: `ADDRESS:PORT` of
+    each, in the order of the inventory, which is the order of RPC0, RPC1, ...
+    """
 
     lab: str
     serve: str
     address: IPv4Address
+    bind: IPv4Address
     port: int
+    key_file: Path | None
     model: str
     model_path: str
     workers: tuple[str, ...]
@@ -44,7 +50,13 @@ class LlamaServer:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}:{self.port}/v1"
+        """As it is reached from the management network; from the controller alone where it listens on 127.0.0.1."""
+        return f"http://{self.bind if self.local else self.address}:{self.port}/v1"
+
+    @property
+    def local(self) -> bool:
+        """Only the controller itself reaches the API."""
+        return self.bind.is_loopback
 
 
 def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
@@ -54,10 +66,12 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
             lab=lab.name,
             serve=serve_name,
             address=lab.node(name).address,
+            bind=serve.bind or lab.node(name).address,
             port=serve.port,
+            key_file=serve.api_key_file,
             model=serve.model,
             model_path=model(lab, serve.model).path,
-            workers=tuple(f"{lab.link_address(name, worker)}:{serve.rpc_port}" for worker in serve.workers),
+            workers=tuple(f"{way.destination}:{serve.rpc_port}" for way in lab.ways(serve_name)),
             context=serve.context,
             extra=serve.extra,
             release=release_plan(lab, name),
@@ -69,7 +83,7 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
 
 def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     """The command line, in the spelling that this llama-server's own --help knows."""
-    found = ["--host", str(server.address), "--port", str(server.port)]
+    found = ["--host", str(server.bind), "--port", str(server.port)]
     found += ["--model", server.model_path, "--alias", server.model, "--ctx-size", str(server.context)]
     # Never mmap with layers on a GPU: large loads hang (llama.cpp#19745). Builds before August 2026 spell it otherwise.
     found += ["--load-mode", "none"] if "--load-mode" in flags else ["--no-mmap"]

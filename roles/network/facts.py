@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
 
 from pyinfra.api import FactBase, StringCommand
 
 from roles.network.plan import MARKER, PREFIX
 
+Way = tuple[str, str, str]
+"""A route's destination, gateway and source; empty where it has none."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """An interface that has an IPv4 address. addresses: with their prefix lengths. mtu: bytes."""
+
+    addresses: tuple[str, ...] = ()
+    mtu: int = 0
+    routes: frozenset[Way] = frozenset()
+    forwards: bool = False
+
 
 @dataclass(frozen=True)
 class Links:
-    networkd: bool
+    networkd: bool = False
     """systemd-networkd is enabled and runs."""
-    unread: frozenset[str]
+    unread: frozenset[str] = frozenset()
     """Interfaces whose file was written after networkd was last told to read them, and after the boot."""
-    addresses: dict[str, tuple[str, ...]]
-    """Interface -> its IPv4 addresses with their prefix lengths."""
+    devices: dict[str, Device] = field(default_factory=dict)
 
 
 class LinkStates(FactBase[Links]):
@@ -32,22 +46,35 @@ class LinkStates(FactBase[Links]):
             f"then echo networkd; fi; {booted}"
             f'for f in {PREFIX}*.network; do if [ -e "$f" ] && {newer}; then f=${{f#{PREFIX}}}; '
             'echo "unread ${f%.network}"; fi; done; '
-            "ip -j -4 address show"
+            "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding | sed 's,.*/\\(.*\\)/forwarding,forwards \\1,'; "
+            "ip -j -4 address show; ip -j -4 route show"
         )
 
     def process(self, output: list[str]) -> Links:
         words = [line.split(" ") for line in output if not line.startswith(("[", "{"))]
         # iproute2 leaves an empty {} for an interface that has no such address
-        interfaces = [item for item in json.loads(output[-1]) if item]
+        listed = [[item for item in json.loads(line) if item] for line in output if line.startswith("[")]
+        routes: dict[str, set[Way]] = defaultdict(set)
+        for route in listed[1] if len(listed) > 1 else ():
+            if "dev" in route and "gateway" in route:
+                routes[route["dev"]].add((route["dst"], route["gateway"], route.get("prefsrc", "")))
+        forwarding = {word[1] for word in words if word[0] == "forwards"}
         return Links(
             ["networkd"] in words,
             frozenset(word[1] for word in words if word[0] == "unread"),
-            {
-                item["ifname"]: tuple(f"{info['local']}/{info['prefixlen']}" for info in item.get("addr_info", ()))
-                for item in interfaces
-            },
+            {item["ifname"]: _device(item, routes, forwarding) for item in listed[0]},
         )
 
     @staticmethod
     def default() -> Links:
-        return Links(False, frozenset(), {})
+        return Links()
+
+
+def _device(item: dict[str, Any], routes: dict[str, set[Way]], forwarding: set[str]) -> Device:
+    name = item["ifname"]
+    return Device(
+        tuple(f"{info['local']}/{info['prefixlen']}" for info in item.get("addr_info", ())),
+        item["mtu"],
+        frozenset(routes.get(name, ())),
+        name in forwarding,
+    )

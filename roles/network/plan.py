@@ -1,11 +1,13 @@
-"""Addresses on the dedicated links, as systemd-networkd files (systemd.network(5))."""
+"""Addresses, routes and MTUs on the dedicated links, as systemd-networkd files (systemd.network(5))."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from inventory.spec import Lab, LinkEnd
+from inventory.spec import Lab
+from inventory.spec.topology.links import Link
+from inventory.spec.topology.network import Route
 from roles.lib.paths import File
 from roles.lib.render import render
 
@@ -15,18 +17,54 @@ MARKER = "/run/halofleet-network.loaded"
 
 
 @dataclass(frozen=True)
-class Network:
-    """links_range: the lab's; an address of it that no link of this node has any more is taken away."""
+class Interface:
+    """address: with its prefix length. mtu: bytes; None where it is not ours to set. forwards: packets that come in
+    here may leave by another link."""
 
-    ends: tuple[LinkEnd, ...]
-    links_range: IPv4Network
+    name: str
+    purpose: str
+    address: str
+    mtu: int | None
+    routes: tuple[Route, ...]
+    forwards: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """ranges: the lab's; an address or a route there that this node should not have is taken away."""
+
+    interfaces: tuple[Interface, ...]
+    ranges: tuple[IPv4Network, ...]
 
 
 def plan(lab: Lab, name: str) -> Network:
-    return Network(lab.ends(name), lab.spec.links_range)
+    network = lab.network(name)
+    passing = {passage.into for passage in network.passages}
+    found = [
+        Interface(
+            name=end.interface,
+            purpose=_purpose(link, name),
+            address=str(end.address),
+            mtu=link.mtu,
+            routes=tuple(route for route in network.routes if route.interface == end.interface),
+            forwards=end.interface in passing,
+        )
+        for link, end in network.ends
+    ]
+    if network.loopback is not None:  # first: the routes name it as their source
+        purpose = "this node's address for nodes that have no link to it"
+        found.insert(0, Interface("lo", purpose, f"{network.loopback}/32", None, (), forwards=False))
+    return Network(tuple(found), lab.link_subnets)
+
+
+def _purpose(link: Link, name: str) -> str:
+    if link.kind == "ethernet":
+        return f"the fabric {link.name}"
+    return f"the cable to {next(end.node for end in link.ends if end.node != name)}"
 
 
 def files(network: Network) -> tuple[File, ...]:
     return tuple(
-        File(f"{PREFIX}{end.interface}.network", render("network/link.network.j2", end=end)) for end in network.ends
+        File(f"{PREFIX}{interface.name}.network", render("network/link.network.j2", interface=interface))
+        for interface in network.interfaces
     )

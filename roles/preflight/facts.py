@@ -16,11 +16,13 @@ KEEPALIVE_SECONDS (roles/lib/connector.py)."""
 
 class Snapshots(FactBase[Snapshot]):
     """address: where SSH reaches the node. lock: the line to hold the node's lock with; empty to leave the lock alone.
+    models: paths that should be there.
 
     The lock is a file in /run that names the SSH session of its holder: it is held as long as that session lives.
     """
 
-    def command(self, address: str, lock: str) -> StringCommand:
+    def command(self, address: str, lock: str, models: tuple[str, ...] = ()) -> StringCommand:
+        words = " ".join(map(shlex.quote, models))
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
@@ -28,12 +30,13 @@ class Snapshots(FactBase[Snapshot]):
             # not /sys/class/net: a container's /sys may be that of another network namespace
             "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
             f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
+            f'for p in {words}; do [ -e "$p" ] || echo "missing $p"; done; '
             f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
         pairs = [line.split(" ", 1) for line in output]
-        values = {key: value for key, value in pairs if key != "interface"}
+        values = {key: value for key, value in pairs if key not in ("interface", "missing")}
         return Snapshot(
             os=values.get("os", ""),
             arch=values.get("arch", ""),
@@ -43,6 +46,7 @@ class Snapshots(FactBase[Snapshot]):
             ssh_interface=values.get("ssh_interface", ""),
             interfaces=frozenset(value for key, value in pairs if key == "interface"),
             lock=values.get("lock", ""),
+            missing=frozenset(value for key, value in pairs if key == "missing"),
         )
 
     @staticmethod

@@ -11,9 +11,12 @@ from datetime import datetime
 from pyinfra.api import operation
 
 from roles.lib.board import board
+from roles.lib.finding import Finding
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Refused
 from roles.llama_cpp import artifact
+from roles.llama_server import keys
+from roles.models import here
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, judge
 
@@ -32,15 +35,33 @@ def collected(expected: Expected) -> Commands:
     """The node's snapshot is judged; when the run is for real, the node's lock is taken in the same command."""
     host = current()
     lock = holder() if host.state.is_executing else ""
+    on_node = tuple(model.path for model in expected.models if model.on_node)
     for _ in range(PATIENCE_SECONDS):
-        seen = look(host, Snapshots, address=str(expected.address), lock=lock)
+        seen = look(host, Snapshots, address=str(expected.address), lock=lock, models=on_node)
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
     builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
-    board(host.state, TOPIC)[host.name] = judge(expected, seen, builds=builds)
+    board(host.state, TOPIC)[host.name] = judge(expected, seen, builds=builds) + judge_here(expected)
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()
+
+
+def judge_here(expected: Expected) -> list[Finding]:
+    """What the node is to get of this machine: keys that the user has chosen, and models."""
+
+    def stop(field: str, seen: str, wanted: str, fix: str) -> Finding:
+        return Finding(field, "stop", expected.node, seen, wanted, fix)
+
+    found = [
+        stop(f"serves.{serve}.api_key_file", problem, "a key", "write one, or leave the field out")
+        for serve, path in expected.key_files
+        if (problem := keys.trouble(path))
+    ]
+    for model in expected.models:
+        if problem := here.trouble(model):
+            found.append(stop(f"models.{model.name}", problem, "the model", "correct the path, or put it there"))
+    return found
 
 
 @operation()

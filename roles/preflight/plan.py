@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from inventory.spec import Lab
+from inventory.spec.topology.links import End
 from roles.lib.finding import Finding
 from roles.llama_cpp.plan import Release, arch_of
 from roles.llama_cpp.plan import plan as release_plan
+from roles.models.plan import Model
+from roles.models.plan import plan as models_plan
 
 LOCK_FIX = "wait for it to end; when its machine is gone, its lock is too, a minute later"
 
@@ -29,6 +33,12 @@ class Expected:
     os: str
     arch: str
     interfaces: tuple[str, ...]
+    unable: tuple[tuple[str, str], ...] = ()
+    """What the inventory asks for and this version of halofleet cannot do: the field and its value."""
+    key_files: tuple[tuple[str, Path], ...] = ()
+    """Keys that the user has chosen, by serve: files on the control machine."""
+    models: tuple[Model, ...] = ()
+    """Of the serves that this node controls."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +55,43 @@ class Snapshot:
     """The interface that has the address at which SSH reaches the node."""
     lock: str = ""
     """Who holds the lab's lock on this node; empty where this run has it, or nobody."""
+    missing: frozenset[str] = frozenset()
+    """Models that should be on the node and are not."""
 
 
 def plan(lab: Lab, name: str) -> Expected:
-    interfaces = tuple(end.interface for end in lab.ends(name))
+    interfaces = tuple(end.interface for end in lab.ends(name) if not _unnamed(lab, end))
     node = lab.node(name)
-    return Expected(name, node.address, release_plan(lab, name), node.os, arch_of(lab), interfaces)
+    return Expected(
+        node=name,
+        address=node.address,
+        release=release_plan(lab, name),
+        os=node.os,
+        arch=arch_of(lab),
+        interfaces=interfaces,
+        unable=unable(lab, name),
+        key_files=tuple(
+            (serve_name, serve.api_key_file)
+            for serve_name, serve in lab.spec.serves.items()
+            if serve.controller == name and serve.api_key_file is not None
+        ),
+        models=models_plan(lab, name),
+    )
+
+
+def unable(lab: Lab, name: str) -> tuple[tuple[str, str], ...]:
+    """Fields of the language whose roles are still to come."""
+    node = lab.node(name)
+    found = [("backend", str(node.backend))] if node.backend != "cpu" else []
+    found += [("iommu", str(node.iommu))] if node.iommu != "untouched" else []
+    found += [(f"memory.{key}", f"{size}GiB") for key in ("gpu", "reserve") if (size := getattr(node.memory, key))]
+    found += [(f"port of {end.interface}", end.port or "left out") for end in lab.ends(name) if _unnamed(lab, end)]
+    return tuple(found)
+
+
+def _unnamed(lab: Lab, end: End) -> bool:
+    """The interface has yet to get its name; virtual hosts' have it."""
+    return end.named and lab.spec.virtual is None
 
 
 def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
@@ -64,6 +105,9 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         return [
             stop("commands run as root", "they do not", "root", "ssh.user: root, or a user with sudo without password")
         ]
+    for field, value in expected.unable:
+        fix = "leave it out, or wait for the version that can"
+        found.append(stop(field, value, "what this version of halofleet can do", fix))
     if seen.lock:
         found.append(stop("one run at a time", f"held by {seen.lock}", "no other run", LOCK_FIX))
     if seen.os != expected.os:
@@ -72,6 +116,9 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         found.append(stop("architecture", seen.arch, expected.arch, "this box cannot run the lab's builds"))
     if not seen.systemd:
         found.append(stop("PID 1", "not systemd", "systemd", "halofleet's services are systemd units"))
+    for model in expected.models:
+        if model.path in seen.missing:
+            found.append(stop(f"models.{model.name}", f"no {model.path} on this node", "the model", "put it there"))
     needed = FREE_TO_BUILD_MIB if builds else FREE_MIB
     if seen.free < needed:
         found.append(stop("free space in /var/lib", f"{seen.free} MiB", f"{needed} MiB", "make room"))

@@ -19,13 +19,12 @@ PATH = f"/etc/systemd/system/{UNIT}"
 
 @dataclass(frozen=True)
 class RpcServer:
-    """serve: whose worker this is; address, port: where it listens; interface: the link that the address is on."""
+    """serve: whose worker this is. address, port: where it listens, which is on its way from the controller."""
 
     serve: str
     controller: str
     address: IPv4Address
     port: int
-    interface: str
     release: Release
 
     @property
@@ -35,11 +34,11 @@ class RpcServer:
 
 def plan(lab: Lab, name: str) -> RpcServer | None:
     """None where the node is nobody's worker."""
+    way = lab.way_to(name)
     for serve_name, serve in lab.spec.serves.items():
-        end = lab.link_end(name, serve.controller) if name in serve.workers else None
-        if end is not None:
+        if way is not None and name in serve.workers:
             release = release_plan(lab, name)
-            return RpcServer(serve_name, serve.controller, end.address.ip, serve.rpc_port, end.interface, release)
+            return RpcServer(serve_name, serve.controller, way.destination, serve.rpc_port, release)
     return None
 
 

@@ -1,4 +1,4 @@
-"""llama-server asked from outside, as a user of its API would."""
+"""llama-server asked as a user of its API would."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ def _session() -> requests.Session:
     return session
 
 
-def health(server: LlamaServer) -> int | None:
-    """The status of /health: 503 while it loads, 200 when it is ready; None where nobody answers."""
+def health(end: str) -> int | None:
+    """The status of /health: 503 while it loads, 200 when it is ready; None where nobody answers. end: ADDRESS:PORT."""
     try:
-        return _session().get(f"http://{server.address}:{server.port}/health", timeout=5).status_code
+        return _session().get(f"http://{end}/health", timeout=5).status_code
     except requests.RequestException:
         return None
 
 
-def completion(server: LlamaServer, *, with_key: bool) -> tuple[int, int]:
+def completion(server: LlamaServer, end: str, *, with_key: bool) -> tuple[int, int]:
     """(HTTP status, completion tokens) of one small chat completion; status 0 where nobody answers."""
     body: dict[str, Any] = {"model": server.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
     headers = {"Authorization": f"Bearer {keys.key(server)}"} if with_key else {}
     try:
-        answer = _session().post(
-            f"{server.url}/chat/completions", json=body, headers=headers, timeout=COMPLETION_SECONDS
-        )
+        url = f"http://{end}/v1/chat/completions"
+        answer = _session().post(url, json=body, headers=headers, timeout=COMPLETION_SECONDS)
     except requests.RequestException:
         return 0, 0
     tokens = answer.json().get("usage", {}).get("completion_tokens", 0) if answer.status_code == 200 else 0

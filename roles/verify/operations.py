@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 from pyinfra.api import Host, operation
 
 from roles.lib.board import board
+from roles.lib.connector import HaloConnector
 from roles.lib.end import ENDED, READY
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, current, look
@@ -85,24 +87,28 @@ def answers(server: LlamaServer) -> Commands:
     """The serve is ready, every worker holds layers, a completion comes with the key and is refused without."""
     host = current()
     if host.state.is_executing:
-        _wait_until_ready(host, server)
-        holding = look(host, WorkerBuffers, unit=server.unit)
-        lacking = set(server.workers) - holding
-        if lacking:
-            raise Failed(
-                f"{host.name}: {server.serve}: no layers on {', '.join(sorted(lacking))}; journalctl -u {server.unit}"
-            )
-        status, tokens = api.completion(server, with_key=True)
-        if status != 200 or tokens < 1:
-            raise Failed(
-                f"{host.name}: {server.url}: a completion with the key ended with {status} and {tokens} tokens"
-            )
-        status, _ = api.completion(server, with_key=False)
-        if status != 401:
-            raise Failed(f"{host.name}: {server.url}: a completion without the key ended with {status}; expected: 401")
+        connector = cast("HaloConnector", host.connector)
+        address = str(server.address if server.bind.is_unspecified else server.bind)
+        with connector.reach(address, server.port) as end:
+            _asked(host, server, end)
         board(host.state, READY)[server.serve] = server.url
     host.noop(f"{server.serve} answers")
     yield from ()
+
+
+def _asked(host: Host, server: LlamaServer, end: str) -> None:
+    """end: `ADDRESS:PORT` that leads to the API. Raises Failed."""
+    _wait_until_ready(host, server, end)
+    holding = look(host, WorkerBuffers, unit=server.unit)
+    if lacking := set(server.workers) - holding:
+        workers = ", ".join(sorted(lacking))
+        raise Failed(f"{host.name}: {server.serve}: no layers on {workers}; journalctl -u {server.unit}")
+    status, tokens = api.completion(server, end, with_key=True)
+    if status != 200 or tokens < 1:
+        raise Failed(f"{host.name}: {server.url}: a completion with the key ended with {status} and {tokens} tokens")
+    status, _ = api.completion(server, end, with_key=False)
+    if status != 401:
+        raise Failed(f"{host.name}: {server.url}: a completion without the key ended with {status}; expected: 401")
 
 
 @operation()
@@ -115,10 +121,10 @@ def ended() -> Commands:
     yield from ()
 
 
-def _wait_until_ready(host: Host, server: LlamaServer) -> None:
+def _wait_until_ready(host: Host, server: LlamaServer, end: str) -> None:
     start = told = time.monotonic()
     restarts_before: int | None = None
-    while (status := api.health(server)) != 200:
+    while (status := api.health(end)) != 200:
         now = time.monotonic()
         if now - told >= 10:
             told = now

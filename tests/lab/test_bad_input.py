@@ -16,7 +16,7 @@ BROKEN = {
     "wrong-type": ("halo1: {id: 1,=halo1: {id: one,", 'nodes.halo1.id: "one" must be a whole number'),
     "duplicate-address": ("10.43.0.12=10.43.0.11", "10.43.0.11"),
     "own-worker": ("workers: [halo2,=workers: [halo1,", "halo1"),
-    "no-link": ("  - usb4: {halo3: thunderbolt1, halo1: thunderbolt1}=", "halo3"),
+    "no-link": ("  - usb4: [halo2, halo3]\n  - usb4: [halo3, halo1]\n=", "halo3"),
 }
 
 

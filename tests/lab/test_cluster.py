@@ -147,9 +147,8 @@ def test_a_changed_rpc_port_leaves_no_port_open(lab: Lab) -> None:
     before = lab.yml.read_text()
     old = endpoint(lab, "halo2")
     changed = before.replace("    context: 2048", "    context: 2048\n    rpc_port: 50077")
-    lab.yml.write_text(
-        changed.replace("    commit: 0c1e57098", "    commit: 0c1e57098\n  cmake: [-DGGML_RPC=WRONG, -G, Nothing]")
-    )
+    wrong = "    commit: 0c1e57098\n  cmake: {cpu: [-DGGML_RPC=WRONG, -G, Nothing]}"
+    lab.yml.write_text(changed.replace("    commit: 0c1e57098", wrong))
     try:
         assert lab.cluster().status == 1
         assert not open_from(lab, "halo3", old)
@@ -161,6 +160,46 @@ def test_a_changed_rpc_port_leaves_no_port_open(lab: Lab) -> None:
     finally:
         lab.yml.write_text(before)
         lab.cluster().ok()
+    assert lab.cluster("--json").ok().totals["success"] == 0
+
+
+def test_the_api_is_open_to_whom_the_inventory_says(lab: Lab) -> None:
+    """Not even to this machine, which verifies it all the same."""
+    before = lab.yml.read_text()
+    api = f"{lab.addresses['halo1']}:8080"
+    try:
+        lab.yml.write_text(f"{before}\nfirewall: {{api: [{lab.addresses['halo2']}/32]}}\n")
+        assert f"ready: http://{api}/v1" in lab.cluster().ok().out
+        assert [open_from(lab, host, api) for host in ("halo1", "halo2", "halo3")] == [True, True, False]
+        with pytest.raises(OSError, match="timed out"):
+            socket.create_connection((lab.addresses["halo1"], 8080), 2)
+        lab.yml.write_text(before.replace("    port: 8080", "    port: 8080\n    bind: 127.0.0.1"))
+        assert "ready: http://127.0.0.1:8080/v1" in lab.cluster().ok().out
+        assert [open_from(lab, host, api) for host in ("halo1", "halo2")] == [False, False]
+    finally:
+        lab.yml.write_text(before)
+        lab.cluster().ok()
+    assert open_from(lab, "halo2", api)
+
+
+def test_a_key_of_the_users_own(lab: Lab, tmp_path: Path) -> None:
+    before = lab.yml.read_text()
+    kept = lab.home() / "labs/test/chat.key"
+    old = kept.read_text()
+    own = tmp_path / "own.key"
+    lab.yml.write_text(before.replace("    port: 8080", f"    port: 8080\n    api_key_file: {own}"))
+    try:
+        run = lab.cluster()
+        assert run.status == 2
+        assert f"{own} on this machine: No such file or directory" in run.err
+        own.write_text("a-key-that-somebody-has-chosen\n")
+        lab.cluster().ok()
+        assert lab.ssh("halo1", "cat /etc/halofleet/chat.key") == own.read_text() == kept.read_text()
+        assert lab.cluster("--json").ok().totals["success"] == 0
+        own.write_text(old)  # the test after this one finds the lab as it was
+        lab.cluster().ok()
+    finally:
+        lab.yml.write_text(before)
     assert lab.cluster("--json").ok().totals["success"] == 0
 
 
@@ -209,7 +248,8 @@ def test_a_node_that_fails_means_no_ready(lab: Lab) -> None:
 WIPES = (
     "systemctl stop 'halofleet-*'; rm -rf /etc/systemd/system/halofleet-* /etc/halofleet; systemctl daemon-reload",
     "systemctl stop 'halofleet-*'; rm -rf /opt/halofleet /var/lib/halofleet/models",
-    "rm -f /etc/systemd/network/30-halofleet-*; networkctl reload; ip address flush dev thunderbolt0",
+    "rm -f /etc/systemd/network/30-halofleet-*; networkctl reload; "
+    "for i in 1 2 3; do ip address flush dev usb4-$i 2>/dev/null; done",
     "systemctl stop 'halofleet-*'; userdel halofleet; rm -rf /var/lib/halofleet",
     "DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq nftables >/dev/null 2>&1",
 )

@@ -83,7 +83,7 @@ class Stage:
             return SimHost(
                 self.folders(),
                 self.flavour,
-                interfaces=("thunderbolt0", "thunderbolt1"),
+                interfaces=("thunderbolt0", "thunderbolt1", "enp97s0"),
                 address=f"10.43.0.1{self.node[-1]}",
                 login=self.user,
             )

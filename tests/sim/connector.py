@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,10 @@ class SimConnector(HaloConnector):
             for output in lines:
                 print(f"{self.host.print_prefix}{output.line}", file=sys.stderr)
         return reply.status in fine, CommandOutput(lines)
+
+    @contextmanager
+    def reach(self, address: str, port: int) -> Iterator[str]:
+        yield f"{address}:{port}"
 
     def append_file(self, local: Path, path: str, offset: int, progress: Callable[[int], None]) -> None:
         self._send(f"append {path} from {offset}", "", lambda: self._write(local, path, offset))

@@ -17,6 +17,8 @@ from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
 from tests.sim.flavours import NETWORKD, Flavour
 from tests.sim.network import Network
+from tests.sim.networkd import Networkd
+from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
 from tests.sim.programs import OPTIONAL, REAL, STUB, real
 from tests.sim.shell import STAT, Call, NotModelled, Reply, Shell
@@ -25,6 +27,13 @@ from tests.sim.state import State
 from tests.sim.systemd import Systemd
 
 UP_SECONDS = 3600
+COPIED = {
+    "network": ("addresses", "mtus", "routes"),
+    "networkd": ("known", "own", "waiting"),
+    "nftables": ("tables",),
+    "systemd": ("vendor", "enabled", "units", "counter"),
+}
+"""What a clone has of each model."""
 
 
 class SimHost(State):
@@ -58,6 +67,8 @@ class SimHost(State):
             self._fresh_tree()
         self.files = Files(self.root, login)
         self.network = Network(self.root, interfaces, address)
+        self.networkd = Networkd(self.root, self.network)
+        self.nftables = Nftables(self.root)
         self.systemd = Systemd(self.root, self.shell, self._started)
         self.packages = Packages(flavour, self._arrived)
         self.sockets = Sockets(self.systemd)
@@ -76,8 +87,8 @@ class SimHost(State):
             "dnf": self.packages.dnf,
             "rpm": self.packages.rpm,
             "ip": self.network.ip,
-            "networkctl": self.network.networkctl,
-            "nft": self.network.nft,
+            "networkctl": self.networkd.networkctl,
+            "nft": self.nftables.nft,
             "ss": self.sockets.ss,
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
@@ -127,7 +138,9 @@ class SimHost(State):
         (self.root / "run/systemd/system").mkdir(parents=True)
         (self.root / "proc").mkdir()
         self._boots()
-        self.network.forget()
+        for model in (self.network, self.networkd):
+            model.boot()
+        self.nftables.tables.clear()
         self.systemd.boot()
 
     def _put_program(self, name: str) -> None:
@@ -144,7 +157,7 @@ class SimHost(State):
 
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:
-            self.network.reload()
+            self.networkd.reload()
 
     def clone(self, base: Path) -> SimHost:
         """The same host once more, in another empty folder."""
@@ -160,10 +173,9 @@ class SimHost(State):
         for name in (link.name for link in (self.shell.work / "bin").iterdir()):
             other._put_program(name)
         other.packages.installed = set(self.packages.installed)
-        for model, mine in ((other.network, self.network), (other.systemd, self.systemd)):
-            for key in ("addresses", "known", "tables", "vendor", "enabled", "units", "counter"):
-                if hasattr(mine, key):
-                    setattr(model, key, copy.deepcopy(getattr(mine, key)))
+        for name, keys in COPIED.items():
+            for key in keys:
+                setattr(getattr(other, name), key, copy.deepcopy(getattr(getattr(self, name), key)))
         for path, seen in inodes(self.root):
             if owner := self.files.owners.get(seen.st_ino):
                 other.files.owners[(other.root / path[len(f"{self.root}/") :]).lstat().st_ino] = owner

@@ -44,18 +44,11 @@ class Home:
 
     def lab(self, flavour: Flavour, *, user: str = "root", changes: dict[str, Any] | None = None) -> Lab:
         """changes: parts of the file that are otherwise; `a.b.c` names a key in depth, None removes it."""
-        nodes = {
-            f"halo{number}": {
-                "id": number,
-                "address": f"10.43.0.1{number}",
-                "os": flavour.os,
-                "kernel": "none" if flavour.os == "debian-13" else "own",
-            }
-            for number in (1, 2, 3)
-        }
+        kernel = "none" if flavour.os == "debian-13" else "own"
         file: dict[str, Any] = {
-            "ssh": {"user": user},
-            "nodes": nodes,
+            "management": "10.43.0.0/24",
+            "defaults": {"os": flavour.os, "kernel": kernel, "ssh": {"user": user}},
+            "nodes": {f"halo{number}": {"id": number, "address": f"10.43.0.1{number}"} for number in (1, 2, 3)},
             "links": [
                 {"usb4": {"halo1": "thunderbolt0", "halo2": "thunderbolt0"}},
                 {"usb4": {"halo2": "thunderbolt1", "halo3": "thunderbolt0"}},
@@ -79,10 +72,12 @@ class Home:
             part: Any = file
             for step in way:
                 part = part[int(step) if step.isdigit() else step]
-            if value is None:
-                del part[int(last) if last.isdigit() else last]
-            else:
+            if value is not None:
                 part[int(last) if last.isdigit() else last] = value
+            elif isinstance(part, list):
+                del part[int(last)]
+            else:
+                part.pop(last, None)
         return _loaded(self.folder / "lab.yml", json.dumps(file))
 
 

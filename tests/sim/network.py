@@ -1,60 +1,96 @@
-"""Interfaces, systemd-networkd, nftables, sockets."""
+"""The kernel's side of the network: interfaces, addresses, routes, forwarding, as iproute2 shows them.
+
+The outputs are those of iproute2 6.1 (bookworm) and 6.15 (trixie), recorded in network namespaces.
+"""
 
 from __future__ import annotations
 
-import copy
 import json
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from tests.sim.shell import Call, NotModelled, Reply
 
 FOREVER = 4294967295
+FOREVER_WORDS = r"\       valid_lft forever preferred_lft forever"
+LO = "127.0.0.1/8"
+
+
+@dataclass(frozen=True)
+class Route:
+    """destination: as `ip` prints it, so a /32 without its length. protocol: empty for what a person added."""
+
+    destination: str
+    gateway: str
+    device: str
+    source: str = ""
+    protocol: str = ""
+
+    @property
+    def network(self) -> IPv4Network:
+        return IPv4Network("0.0.0.0/0" if self.destination == "default" else self.destination)
+
+    def __str__(self) -> str:
+        protocol = f"proto {self.protocol} " if self.protocol else ""
+        source = f"src {self.source} " if self.source else ""
+        return f"{self.destination} via {self.gateway} dev {self.device} {protocol}{source}\n"
+
+    def json(self) -> dict[str, Any]:
+        values = {"dst": self.destination, "gateway": self.gateway, "dev": self.device}
+        values |= {"protocol": self.protocol} if self.protocol else {}
+        return values | ({"prefsrc": self.source} if self.source else {}) | {"flags": []}
 
 
 class Network:
-    """Programs: ip, networkctl, nft. addresses: interface -> its addresses with prefix lengths."""
+    """Program: ip. addresses: interface -> its addresses with prefix lengths. mtus: bytes, by interface. routes: with
+    a gateway; the others follow from the addresses."""
 
     def __init__(self, root: Path, interfaces: tuple[str, ...], management: str) -> None:
         self.root = root
-        self.booted = {"lo": ["127.0.0.1/8"], "host0": [f"{management}/24"]} | {name: [] for name in interfaces}
-        self.forget()
+        self.management = IPv4Interface(f"{management}/24")
+        self.interfaces = ("lo", "host0", *interfaces)
+        self.most_mtu = 9216
+        """What the interfaces take."""
+        self.boot(keep=(root / "proc/sys/net").exists())
 
-    def forget(self) -> None:
-        """As after the boot, before networkd has started."""
-        self.addresses: dict[str, list[str]] = copy.deepcopy(self.booted)
-        self.known: dict[str, str] = {}
-        """networkd's files as it read them last: interface -> text."""
-        self.tables: dict[str, str] = {}
+    def boot(self, *, keep: bool = False) -> None:
+        """As after the boot, before networkd has started. keep: what /proc/sys says stays (a copied tree)."""
+        self.addresses: dict[str, list[str]] = {name: [] for name in self.interfaces}
+        self.addresses |= {"lo": [LO], "host0": [str(self.management)]}
+        self.mtus = {name: 65536 if name == "lo" else 1500 for name in self.interfaces}
+        gateway = str(self.management.network.network_address + 1)
+        self.routes = {Route("default", gateway, "host0", protocol="static")}
+        for name in () if keep else ("all", "default", *self.interfaces):
+            self.set_forwarding(name, on=False)
 
-    # --- systemd-networkd
+    # --- what changes it
 
-    def reload(self) -> None:
-        """networkctl(1): files are read again; interfaces whose file is new, changed or gone are configured again."""
-        files: dict[str, str] = {}
-        for path in sorted((self.root / "etc/systemd/network").glob("*.network"), reverse=True):
-            text = path.read_text()
-            files[re.findall(r"^Name=(.*)$", text, re.M)[0]] = text
-        changed = {name for name in {*files, *self.known} if files.get(name) != self.known.get(name)}
-        self.known = files
-        for name in changed & set(self.addresses):
-            self.reconfigure(name)
+    def forwarding(self, name: str) -> bool:
+        return self._forwarding(name).read_text() == "1\n"
 
-    def reconfigure(self, name: str) -> None:
-        self.addresses[name] = re.findall(r"^Address=(.*)$", self.known.get(name, ""), re.M)
+    def set_forwarding(self, name: str, *, on: bool) -> None:
+        path = self._forwarding(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{on:d}\n")
 
-    def networkctl(self, call: Call) -> Reply:
-        match call.words:
-            case ["reload"]:
-                self.reload()
-            case ["reconfigure", name]:
-                if name not in self.addresses:
-                    return Reply(stderr=f'Failed to resolve interface "{name}": No such device\n', status=1)
-                self.reconfigure(name)
-            case _:
-                raise NotModelled(call)
-        return Reply()
+    def _forwarding(self, name: str) -> Path:
+        return self.root / f"proc/sys/net/ipv4/conf/{name}/forwarding"
+
+    def has(self, address: str) -> bool:
+        """Whether any interface has it; without a prefix length."""
+        return any(own.split("/")[0] == address for owns in self.addresses.values() for own in owns)
+
+    def drop(self, name: str, address: str) -> None:
+        """Routes that name the address as their source go with it, and with an interface's last one all of its."""
+        self.addresses[name].remove(address)
+        self.routes = {
+            route
+            for route in self.routes
+            if (not route.source or self.has(route.source)) and (self.addresses[name] or route.device != name)
+        }
 
     # --- iproute2
 
@@ -63,80 +99,86 @@ class Network:
             case ["-j", "-4", "address", "show"]:
                 # Every interface without an IPv4 address is an empty object, but for the last ones (trixie leaves
                 # them out, bookworm does not).
-                shown = [self._json(number, name) for number, name in enumerate(self.addresses, 1)]
-                return Reply(json.dumps(shown, separators=(",", ":")) + "\n")
+                return _json([self._json(number, name) for number, name in enumerate(self.addresses, 1)])
+            case ["-j", "-4", "route", "show"]:
+                connected = [(network, values) for network, values in self._connected()]
+                routes = [(route.network, route.json()) for route in self.routes]
+                return _json([values for _, values in sorted([*connected, *routes], key=lambda each: each[0])])
+            case ["-4", "route", "show", destination] if destination[0].isdigit() and "/" not in destination:
+                return Reply("".join(str(route) for route in self.routes if route.destination == destination))
+            case ["route", "delete", destination, "via", gateway, "dev", name]:
+                return self._delete_route(destination, gateway, name)
             case ["-o", "-4", "address"]:
-                tail = r"scope global \       valid_lft forever preferred_lft forever"
-                lines = [
-                    f"{number}: {name}    inet {own} {tail}\n"
-                    for number, (name, owns) in enumerate(self.addresses.items(), 1)
-                    for own in owns
-                ]
-                return Reply("".join(lines))
+                return Reply("".join(line for name in self.addresses for line in self._lines(name)))
             case ["-4", "-o", "address", "show", "dev", name]:
                 if name not in self.addresses:
                     return Reply(stderr=f'Device "{name}" does not exist.\n', status=1)
-                number = list(self.addresses).index(name) + 1
-                tail = rf"scope global {name}\       valid_lft forever preferred_lft forever"
-                return Reply("".join(f"{number}: {name}    inet {own} {tail}\n" for own in self.addresses[name]))
+                return Reply("".join(self._lines(name)))
             case ["address", "delete", address, "dev", name]:
                 if name not in self.addresses:
                     return Reply(stderr=f'Cannot find device "{name}"\n', status=1)
                 if address not in self.addresses[name]:
                     return Reply(stderr="Error: ipv4: Address not found.\n", status=2)
-                self.addresses[name].remove(address)
+                self.drop(name, address)
                 return Reply()
+            case ["-o", "link", "show", "dev", name]:
+                if name not in self.addresses:
+                    return Reply(stderr=f'Device "{name}" does not exist.\n', status=1)
+                return Reply(self._link(list(self.addresses).index(name) + 1, name))
             case ["-o", "link"]:
-                tail = (
-                    r"mtu 1500 qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"
-                )
-                return Reply(
-                    "".join(
-                        f"{number}: {name}{'@if9' if name != 'lo' else ''}: <BROADCAST,UP,LOWER_UP> {tail}\n"
-                        for number, name in enumerate(self.addresses, 1)
-                    )
-                )
+                return Reply("".join(self._link(number, name) for number, name in enumerate(self.addresses, 1)))
         raise NotModelled(call)
+
+    def _delete_route(self, destination: str, gateway: str, name: str) -> Reply:
+        if name not in self.addresses:
+            return Reply(stderr=f'Cannot find device "{name}"\n', status=1)
+        wanted = (destination, gateway, name)
+        found = {route for route in self.routes if (route.destination, route.gateway, route.device) == wanted}
+        if not found:
+            return Reply(stderr="RTNETLINK answers: No such process\n", status=2)
+        self.routes -= found
+        return Reply()
+
+    def _connected(self) -> Iterator[tuple[IPv4Network, dict[str, Any]]]:
+        """The routes that the kernel makes of addresses."""
+        for name, owns in self.addresses.items():
+            for own in map(IPv4Interface, owns if name != "lo" else ()):
+                values = {"dst": str(own.network), "dev": name, "protocol": "kernel", "scope": "link"}
+                yield own.network, values | {"prefsrc": str(own.ip), "flags": []}
+
+    def _lines(self, name: str) -> Iterator[str]:
+        number = list(self.addresses).index(name) + 1
+        for own in self.addresses[name]:
+            broadcast = f" brd {own_broadcast}" if (own_broadcast := _broadcast(own)) else ""
+            yield f"{number}: {name}    inet {own}{broadcast} scope {_scope(own)} {name}{FOREVER_WORDS}\n"
+
+    def _link(self, number: int, name: str) -> str:
+        tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"
+        peer = "@if9" if name != "lo" else ""
+        return f"{number}: {name}{peer}: <BROADCAST,UP,LOWER_UP> mtu {self.mtus[name]} {tail}\n"
 
     def _json(self, number: int, name: str) -> dict[str, Any]:
         if not self.addresses[name]:
             return {}
-        pairs = [own.split("/") for own in self.addresses[name]]
-        infos = [
-            {"family": "inet", "local": local, "prefixlen": int(length), "scope": "global", "label": name}
-            | {"valid_life_time": FOREVER, "preferred_life_time": FOREVER}
-            for local, length in pairs
-        ]
-        return {"ifindex": number, "ifname": name, "flags": ["UP"], "mtu": 1500, "addr_info": infos}
+        infos = []
+        for own in self.addresses[name]:
+            local, length = own.split("/")
+            info = {"family": "inet", "local": local, "prefixlen": int(length)}
+            info |= {"broadcast": own_broadcast} if (own_broadcast := _broadcast(own)) else {}
+            info |= {"scope": _scope(own), "label": name}
+            infos.append(info | {"valid_life_time": FOREVER, "preferred_life_time": FOREVER})
+        return {"ifindex": number, "ifname": name, "flags": ["UP"], "mtu": self.mtus[name], "addr_info": infos}
 
-    # --- nftables
 
-    def nft(self, call: Call) -> Reply:
-        match call.words:
-            case ["-c", "-f", path]:
-                return self._rules(path)[0]
-            case ["-f", path]:
-                refusal, tables = self._rules(path)
-                if not refusal.status:
-                    self.tables |= tables
-                return refusal
-            case ["-s", "list", "table", "inet", name]:
-                if name in self.tables:
-                    return Reply(self.tables[name])
-                marks = "^" * len(name)
-                words = f"list table inet {name}"
-                error = f"Error: No such file or directory\n{words}\n{marks:>{len(words)}}\n"
-                return Reply(stderr=error, status=1)
-        raise NotModelled(call)
+def _json(items: list[dict[str, Any]]) -> Reply:
+    return Reply(json.dumps(items, separators=(",", ":")) + "\n")
 
-    def _rules(self, path: str) -> tuple[Reply, dict[str, str]]:
-        """The tables of a file as nft lists them: a set of one element loses its braces (nft 1.0.6 and 1.1.3)."""
-        text = (self.root / path.removeprefix("/")).read_text()
-        tables = {}
-        for name, body in re.findall(r"^table inet (\w+) \{\n(.*?)^\}$", text, re.M | re.S):
-            for line in body.splitlines():
-                if not re.fullmatch(r"\tchain \w+ \{|\t\t(type filter .* policy \w+;|.* (accept|drop))|\t\}", line):
-                    return Reply(stderr=f"{path}: Error: syntax error: {line}\n", status=1), {}
-            listed = re.sub(r"{ (\w+) }", r"\1", body)
-            tables[name] = f"table inet {name} {{\n{listed}}}\n"
-        return Reply(), tables
+
+def _scope(address: str) -> str:
+    return "host" if address == LO else "global"
+
+
+def _broadcast(address: str) -> str:
+    """As networkd sets it; empty for loopback and point-to-point."""
+    own = IPv4Interface(address)
+    return "" if address == LO or own.network.prefixlen > 30 else str(own.network.broadcast_address)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.sim.files import Files, inodes
 from tests.sim.network import Network
+from tests.sim.networkd import Networkd
+from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
 from tests.sim.systemd import Systemd
 
@@ -21,6 +23,8 @@ class State:
     root: Path
     files: Files
     network: Network
+    networkd: Networkd
+    nftables: Nftables
     systemd: Systemd
     packages: Packages
 
@@ -43,8 +47,11 @@ class State:
             sorted(self.packages.installed),
             sorted(self.systemd.enabled),
             addresses,
-            dict(network.tables),
-            dict(network.known),
+            dict(network.mtus),
+            frozenset(network.routes),
+            {name: network.forwarding(name) for name in addresses},
+            dict(self.nftables.tables),
+            dict(self.networkd.known),
         )
 
     def _name(self, path: Path) -> str:

@@ -100,10 +100,14 @@ def test_whoever_does_not_log_in_as_root_needs_sudo_for_everything(
     ("role", "node", "changed"),
     [
         ("network", "halo2", {"links__0__number": 1}),
+        ("network", "halo1", {"links__2": None}),
+        ("firewall", "halo2", {"links__2": None}),
+        ("rpc_server", "halo3", {"links__2": None}),
         ("firewall", "halo2", {"serves__chat__rpc_port": 50060}),
-        ("llama_cpp", "halo2", {"llama_cpp__cmake": ["-DGGML_LTO=ON"]}),
+        ("llama_cpp", "halo2", {"llama_cpp__cmake": {"cpu": ["-DGGML_LTO=ON"]}}),
         ("rpc_server", "halo2", {"serves__chat__rpc_port": 50060}),
         ("llama_server", "halo1", {"serves__chat__port": 9090}),
+        ("llama_server", "halo1", {"serves__chat__bind": "127.0.0.1"}),
     ],
 )
 def test_an_interrupted_change_is_healed_by_the_next_run(

@@ -85,14 +85,14 @@ def test_other_cmake_arguments_are_another_release_beside_the_first(stages: Stag
     sim = stage.before("models")
     stage.artifact()
     first = release(stage)
-    stage.change(llama_cpp__cmake=["-DGGML_LTO=ON"])
+    stage.change(llama_cpp__cmake={"cpu": ["-DGGML_LTO=ON"]})
     second = release(stage)
     assert second.id != first.id
     stage.artifact()
     commands = stage.run("llama_cpp", sim).flat
     assert commands[-2:] == [unpack(second.id, keep=False), link(second.id)]
     assert sim.files.real(f"{FOLDER}/releases/{first.id}/bin/llama-server").is_file()
-    stage.change(llama_cpp__cmake=[])
+    stage.change(llama_cpp__cmake={"cpu": []})
     assert stage.run("llama_cpp", sim).flat == [link(first.id)], "the way back is a link"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from inventory.spec import home
 from roles.lib.connections import WORKERS
+from roles.lib.stop import Failed
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 
@@ -189,6 +190,110 @@ def test_a_worker_that_knows_nothing_of_the_connection_is_attached_again(stages:
     assert stage.run("llama_server", sim, told={WORKERS: both}).flat == []
     one = {**both, "10.44.0.1:50052": frozenset()}
     assert stage.run("llama_server", sim, told={WORKERS: one}).flat == [f"restart {NAME}"]
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0"])  # noqa: S104  # a user's own choice
+def test_where_it_listens(stages: Stages, bind: str) -> None:
+    stage = stages("ubuntu", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    stage.change(serves__chat__bind=bind)
+    assert stage.run("llama_server", sim).flat == [WRITE, "systemctl daemon-reload", f"restart {NAME}"]
+    assert f" --host {bind} " in " ".join(sim.systemd.units[NAME].text.replace("\\\n", " ").split())
+    assert stage.run("llama_server", sim).flat == []
+    stage.change(serves__chat__bind="10.43.0.11")  # the default, said
+    stage.run("llama_server", sim)
+    stage.change(serves__chat__bind=None)
+    assert stage.run("llama_server", sim).flat == []
+
+
+def chosen(stage: Stage, text: str) -> None:
+    """The user has chosen the key."""
+    path = stage.home.folder / "chosen.key"
+    path.write_bytes(text.encode())
+    stage.change(serves__chat__api_key_file=str(path))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_key_that_the_user_has_chosen(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    chosen(stage, "chosen-by-a-person")
+    dry = stage.run("llama_server", sim, dry=True)
+    run = stage.run("llama_server", sim)
+    assert run.commands == [("API key of chat", [KNOWN, ADOPT]), START]
+    assert set(dry.announced) == run.operations
+    assert sim.text(KEY) == local_key() == "chosen-by-a-person"
+    assert f"{home.api_key('lab', 'chat').stat().st_mode & 0o777:o}" == "600"
+    assert stage.run("llama_server", sim).flat == []
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_chosen_key_replaces_the_nodes_and_a_change_of_it_too(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    for text in ("chosen-by-a-person\n", "chosen-another-time\n"):
+        chosen(stage, text)
+        dry = stage.run("llama_server", sim, dry=True)
+        run = stage.run("llama_server", sim)
+        assert run.flat == [KNOWN, ADOPT, WRITE, "systemctl daemon-reload", f"restart {NAME}"]
+        assert set(dry.announced) == run.operations
+        assert sim.text(KEY) == text
+        assert local_key() == text.strip()
+        assert text.strip() not in "".join(sent.raw + sent.command for sent in run.sent)
+        assert stage.run("llama_server", sim).flat == []
+    stage.change(serves__chat__api_key_file=None)
+    assert stage.run("llama_server", sim).flat == [], "left out again: the node's key stays what it is"
+
+
+def test_a_key_that_was_replaced_on_the_node_gives_way_to_the_chosen_one(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    chosen(stage, "chosen-by-a-person\n")
+    stage.run("llama_server", sim)
+    _put_key(sim, "replaced-by-hand\n")
+    assert stage.run("llama_server", sim).flat == [KNOWN]
+    assert sim.text(KEY) == "chosen-by-a-person\n"
+    assert stage.run("llama_server", sim).flat == []
+
+
+def test_an_interrupted_change_of_the_key_is_healed_by_the_next_run(stages: Stages) -> None:
+    def settled() -> tuple[Stage, Any]:
+        stage = stages("fedora", "halo1")
+        sim = stage.before("llama_server")
+        stage.artifact()
+        stage.run("llama_server", sim)
+        chosen(stage, "chosen-by-a-person\n")
+        return stage, sim
+
+    stage, whole = settled()
+    changes = stage.run("llama_server", whole).changes
+    for count in range(1, changes + 1):
+        stage, sim = settled()
+        stage.run("llama_server", sim, dies_after=count)
+        stage.run("llama_server", sim)
+        assert sim.state() == whole.state(), f"interrupted after change {count} of {changes}"
+        assert sim.systemd.stale() == []
+        assert local_key() == "chosen-by-a-person"
+        assert stage.run("llama_server", sim).flat == []
+
+
+def test_a_bad_key_file_stops_before_the_node_loses_its_key(stages: Stages) -> None:
+    """Preflight has refused it; a file may go while a run goes on."""
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    before = sim.state()
+    chosen(stage, "too short\n")
+    with pytest.raises(Failed, match=r"serves\.chat\.api_key_file: \S+ holds no key"):
+        stage.run("llama_server", sim)
+    assert sim.state() == before
 
 
 def test_a_serve_under_another_name_replaces_the_first(stages: Stages) -> None:

@@ -1,4 +1,4 @@
-"""network: addresses on the links, by systemd-networkd."""
+"""network: addresses, routes and MTUs on the links, by systemd-networkd."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ MARKER = "/run/halofleet-network.loaded"
 FILES = ("link files", [f"write {FILE.format(name)} 644 root:root" for name in ("thunderbolt0", "thunderbolt1")])
 
 
-def wait(device: str, address: str) -> str:
-    return (
-        f"for try in $(seq 50); do if ip -4 -o address show dev {device} | grep -qF {address}; then exit 0; fi; "
-        f"sleep 0.2; done; echo interface {device} has no address {address} after 10 s: networkctl status {device} "
-        ">&2; exit 1"
-    )
-
-
-def up(device: str, address: str) -> list[str]:
-    return [f"networkctl reconfigure {device}", wait(device, address)]
+def up(device: str, address: str, *routes: tuple[str, str], mtu: int = 1500, forwards: bool = False) -> list[str]:
+    """routes: destination and gateway."""
+    checks, what = [f"ip -4 -o address show dev {device} | grep -qF {address}"], [f"address {address}"]
+    if device != "lo":
+        checks.append(f"ip -o link show dev {device} | grep -qF ' mtu {mtu} '")
+        checks.append(f"grep -qx {forwards:d} /proc/sys/net/ipv4/conf/{device}/forwarding")
+        what.append(f"mtu {mtu} forwarding {forwards:d}")
+    checks += [f"ip -4 route show {to} | grep -qF 'via {gateway} dev {device}'" for to, gateway in routes]
+    what += [f"route {to}" for to, _ in routes]
+    return [
+        f"networkctl reconfigure {device}",
+        f"for try in $(seq 50); do if {' && '.join(checks)}; then exit 0; fi; sleep 0.2; done; "
+        f"echo interface {device} has not got {' '.join(what)} after 10 s: networkctl status {device} >&2; exit 1",
+    ]
 
 
 def reload(*commands: str) -> list[str]:
@@ -79,15 +83,17 @@ def test_a_link_that_left_the_inventory_leaves_no_file_and_no_address(stages: St
 
 
 def test_what_networkd_runs_with_is_what_the_file_says(stages: Stages) -> None:
-    """A line of the file that is no address (another template) takes effect too."""
+    """A line of the file that is no address takes effect too."""
     stage = stages("ubuntu", "halo2")
     sim = stage.before("network")
     stage.run("network", sim)
     path = sim.files.real(FILE.format("thunderbolt0"))
-    path.write_text(path.read_text() + "IPForward=yes\n")
-    sim.network.reload()
-    stage.run("network", sim)
-    assert sim.network.known["thunderbolt0"] == path.read_text()
+    path.write_text(path.read_text().replace("Forwarding=no", "Forwarding=yes"))
+    sim.networkd.reload()
+    assert sim.network.forwarding("thunderbolt0")
+    assert stage.run("network", sim).flat == [FILES[1][0], *reload(*up("thunderbolt0", "10.44.0.1/31"))]
+    assert not sim.network.forwarding("thunderbolt0")
+    assert sim.networkd.known["thunderbolt0"] == path.read_text()
 
 
 def test_an_address_that_networkd_knows_nothing_of_is_taken_away(stages: Stages) -> None:
@@ -95,7 +101,7 @@ def test_an_address_that_networkd_knows_nothing_of_is_taken_away(stages: Stages)
     stage = stages("fedora", "halo2")
     sim = stage.before("firewall")
     sim.files.real(FILE.format("thunderbolt1")).unlink()
-    sim.network.reload()
+    sim.networkd.reload()
     sim.network.addresses["thunderbolt1"] = ["10.44.0.8/31", "192.168.7.1/24"]
     stage.change(links__1=None)
     assert stage.run("network", sim).ended

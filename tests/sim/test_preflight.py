@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -77,3 +78,76 @@ def test_a_holder_that_has_been_silent_for_a_minute_is_gone(stages: Stages, monk
         stage.run("preflight", sim)
     sim.sockets.sessions[holder] = 61_000
     assert stage.run("preflight", sim).ended
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"nodes__halo1__backend": "vulkan"}, "backend: vulkan"),
+        ({"defaults__memory": {"gpu": "96GiB"}}, "memory.gpu: 96GiB"),
+        ({"nodes__halo1__memory": {"reserve": "16GiB"}}, "memory.reserve: 16GiB"),
+        ({"nodes__halo1__iommu": "pt"}, "iommu: pt"),
+        (
+            {"links__0": {"usb4": {"halo1": "pci-0000:c8:00.5", "halo2": "thunderbolt0"}}},
+            "port of usb4-2: pci-0000:c8:00.5",
+        ),
+        (
+            {"links__0": {"usb4": {"halo1": None, "halo2": "thunderbolt0"}}, "links__2": None},
+            "port of usb4-2: left out",
+        ),
+    ],
+)
+def test_what_this_version_cannot_do_yet_is_refused(
+    stages: Stages, flavour: str, changed: dict[str, Any], said: str
+) -> None:
+    stage = stages(flavour, "halo1")
+    stage.change(**changed)
+    sim = stage.before("preflight")
+    before = sim.state()
+    with pytest.raises(Refused) as refused:
+        stage.run("preflight", sim)
+    wanted = "what this version of halofleet can do; leave it out, or wait for the version that can"
+    assert str(refused.value) == f"halo1: {said}; expected: {wanted}"
+    assert sim.state() == before
+    assert stage.run("preflight", sim, dry=True).ended
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "No such file or directory"),
+        (b"", "holds no key"),
+        (b"too-short\n", "holds no key"),
+        (b"words and a-long-one-0123456789\n", "holds no key"),
+        (b"from-a-windows-box\r\n", "holds no key"),
+        (b"\xff\xfe0123456789abcdef", "is not text"),
+    ],
+)
+def test_a_bad_key_file_is_refused(stages: Stages, content: bytes | None, problem: str) -> None:
+    stage = stages("debian", "halo1")
+    path = stage.home.folder / "chosen.key"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+    stage.change(serves__chat__api_key_file=str(path))
+    sim = stage.before("preflight")
+    with pytest.raises(Refused, match=rf"^halo1: serves\.chat\.api_key_file: {path}.* {problem}"):
+        stage.run("preflight", sim)
+    path.write_text("chosen-by-a-person\n")
+    run = stage.run("preflight", sim)
+    assert (run.ended, len(run.sent)) == (True, 1)
+
+
+@pytest.mark.parametrize("spec", [{"file": "/srv/own.gguf"}, {"directory": "/srv/own"}])
+def test_a_model_that_should_be_on_the_node_and_is_not_is_refused(stages: Stages, spec: dict[str, str]) -> None:
+    stage = stages("fedora", "halo1")
+    stage.change(models__tiny=spec | {"on": "node"})
+    sim = stage.before("preflight")
+    (path,) = spec.values()
+    with pytest.raises(Refused, match=rf"^halo1: models\.tiny: no {path} on this node"):
+        stage.run("preflight", sim)
+    sim.files.real("/srv").mkdir()
+    sim.files.real(path).touch()
+    run = stage.run("preflight", sim)
+    assert (run.ended, len(run.sent)) == (True, 1)

@@ -38,6 +38,21 @@ def test_a_worker(stages: Stages, flavour: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_worker_behind_another_listens_on_its_loopback_address(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo3")
+    stage.change(links__2=None)
+    sim = stage.before("rpc_server")
+    assert stage.run("rpc_server", sim).ended
+    assert " --host 10.44.255.252 --port 50052\n" in sim.text(PATH)
+    assert stage.run("rpc_server", sim).flat == []
+    assert stage.run("withdrawn", sim).flat == []
+    stage.changed.clear()
+    assert stage.run("withdrawn", sim).flat == [f"systemctl stop {NAME}"]
+    stage.run("rpc_server", sim)
+    assert " --host 10.44.0.5 --port 50052\n" in sim.systemd.units[NAME].text
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_another_port_is_the_unit_a_reload_and_a_restart(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")
     sim = stage.before("llama_server")
@@ -51,7 +66,7 @@ def test_another_port_is_the_unit_a_reload_and_a_restart(stages: Stages, flavour
 def test_another_release_restarts_the_worker(stages: Stages) -> None:
     stage = stages("fedora", "halo2")
     sim = stage.before("llama_server")
-    stage.change(llama_cpp__cmake=["-DGGML_LTO=ON"])
+    stage.change(llama_cpp__cmake={"cpu": ["-DGGML_LTO=ON"]})
     stage.artifact()
     stage.run("llama_cpp", sim)
     assert stage.run("rpc_server", sim).flat == [WRITE, "systemctl daemon-reload", f"restart {NAME}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ from urllib3.util import connection
 from inventory.spec import home
 from roles.lib.stop import Failed
 from tests.sim.conftest import Stage
+from tests.sim.connector import SimConnector
 from tests.sim.flavours import FLAVOURS
 from tests.sim.host import SimHost
 
@@ -54,10 +56,10 @@ class LlamaServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
     monkeypatch.setattr("roles.verify.operations.LISTEN_SECONDS", -1)
-    connect = connection.create_connection
+    connect, asked = connection.create_connection, ("10.43.0.11", "127.0.0.1")
 
     def here(address: tuple[str, int], *arguments: Any, **keywords: Any) -> Any:
-        assert address[0] == "10.43.0.11", "only the controller is asked"
+        assert address[0] in asked, "only the controller is asked, where it listens"
         return connect(("127.0.0.1", address[1]), *arguments, **keywords)
 
     monkeypatch.setattr(connection, "create_connection", here)
@@ -86,6 +88,42 @@ def test_a_controller_that_serves(stages: Stages, flavour: str, server: Threadin
     assert stage.run("verify", sim).ended
     assert stage.run("verify", sim).flat == []
     assert sim.state() == before
+
+
+@pytest.mark.parametrize(
+    ("bind", "reached"),
+    [("0.0.0.0", "10.43.0.11"), ("127.0.0.1", "127.0.0.1")],  # noqa: S104  # a user's own choice
+)
+def test_the_api_is_asked_where_it_listens_through_the_nodes_connection(
+    stages: Stages, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, bind: str, reached: str
+) -> None:
+    """firewall.api may close it to this machine."""
+    ways: list[tuple[str, int]] = []
+    reach = SimConnector.reach
+
+    def told(self: SimConnector, address: str, port: int) -> AbstractContextManager[str]:
+        ways.append((address, port))
+        return reach(self, address, port)
+
+    monkeypatch.setattr(SimConnector, "reach", told)
+    stage = stages("debian", "halo1")
+    stage.change(serves__chat__port=server.server_port, serves__chat__bind=bind, firewall={"api": []})
+    sim = stage.before("verify")
+    stage.artifact()
+    assert stage.run("verify", sim).ended
+    assert ways == [(reached, server.server_port)]
+
+
+def test_a_controller_whose_worker_is_behind_another(stages: Stages, server: ThreadingHTTPServer) -> None:
+    stage = stages("debian", "halo1")
+    stage.change(serves__chat__port=server.server_port, links__2=None)
+    sim = stage.before("verify")
+    stage.artifact()
+    assert stage.run("verify", sim.clone(stage.folders())).ended
+    unit = sim.systemd.units["halofleet-server-chat.service"]
+    unit.runs = unit.runs.replace(",10.44.255.252:50052", "")
+    with pytest.raises(Failed, match=r"no layers on 10\.44\.255\.252:50052"):
+        stage.run("verify", sim)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -125,7 +163,7 @@ def test_a_worker_that_is_down_and_one_of_another_release(stages: Stages, server
     with pytest.raises(Failed, match=rf"(?s)RPC listens on its link only: nobody.*{RPC} runs its release: not running"):
         stage.run("verify", sim)
     sim.systemd.restart(RPC)
-    stage.change(llama_cpp__cmake=["-DGGML_LTO=ON"])
+    stage.change(llama_cpp__cmake={"cpu": ["-DGGML_LTO=ON"]})
     stage.artifact()
     with pytest.raises(Failed, match=f"{RPC} runs its release"):
         stage.run("verify", sim)

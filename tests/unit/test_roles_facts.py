@@ -18,7 +18,7 @@ from roles.lib.units import Connection, UnitStates
 from roles.llama_cpp.facts import Installed as InstalledFiles
 from roles.llama_cpp.facts import InstalledRelease
 from roles.llama_server.facts import Key, KeyState
-from roles.network.facts import Links, LinkStates
+from roles.network.facts import Device, Links, LinkStates
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Snapshot, judge
 from roles.preflight.plan import plan as preflight_plan
@@ -37,22 +37,49 @@ ADDRESSES = (
 )
 
 
+ROUTES = (
+    # iproute2 6.1 and 6.15: a /31 link, a route with a source, one without, others' routes of several kinds.
+    '[{"dst":"default","gateway":"10.43.0.1","dev":"host0","protocol":"static","flags":[]},'
+    '{"dst":"10.44.0.0/31","dev":"thunderbolt0","protocol":"kernel","scope":"link","prefsrc":"10.44.0.0","flags":[]},'
+    '{"dst":"10.44.250.0/24","gateway":"10.44.0.1","dev":"thunderbolt0","flags":[]},'
+    '{"dst":"10.44.255.251","gateway":"10.44.0.1","dev":"thunderbolt0","protocol":"static","flags":[]},'
+    '{"dst":"10.44.255.252","gateway":"10.44.0.1","dev":"thunderbolt0","protocol":"static","prefsrc":"10.44.255.254",'
+    '"flags":[]},'
+    '{"dst":"10.97.0.0/16","flags":[],"nexthops":[{"gateway":"10.44.0.9","dev":"tb1","weight":1,"flags":[]},'
+    '{"gateway":"10.44.0.1","dev":"thunderbolt0","weight":1,"flags":[]}]},'
+    '{"type":"blackhole","dst":"10.98.0.0/16","flags":[]}]'
+)
+LO = Device(("127.0.0.1/8",), 65536)
+CABLE = Device(("10.44.0.0/31",), 1500)
+
+
 def test_addresses() -> None:
-    addresses: dict[str, tuple[str, ...]] = {"lo": ("127.0.0.1/8",), "thunderbolt0": ("10.44.0.0/31",)}
-    assert LinkStates().process(["networkd", ADDRESSES]) == Links(True, frozenset(), addresses)
-    assert LinkStates().process([ADDRESSES]) == Links(False, frozenset(), addresses)
-    assert LinkStates().process(["networkd", "unread thunderbolt0", "unread thunderbolt1", ADDRESSES]) == Links(
-        True, frozenset({"thunderbolt0", "thunderbolt1"}), addresses
+    devices = {"lo": LO, "thunderbolt0": CABLE}
+    assert LinkStates().process(["networkd", ADDRESSES, "[]"]) == Links(True, frozenset(), devices)
+    assert LinkStates().process([ADDRESSES, "[]"]) == Links(False, frozenset(), devices)
+    assert LinkStates().process(["networkd", "unread thunderbolt0", "unread lo", ADDRESSES, "[]"]) == Links(
+        True, frozenset({"thunderbolt0", "lo"}), devices
     )
+
+
+def test_routes_with_a_gateway_and_forwarding() -> None:
+    """`all` and `default` are in /proc too, and are no interfaces; of a route over several gateways nothing is said."""
+    seen = LinkStates().process(["forwards all", "forwards thunderbolt0", ADDRESSES, ROUTES]).devices
+    routes = {
+        ("10.44.250.0/24", "10.44.0.1", ""),
+        ("10.44.255.251", "10.44.0.1", ""),
+        ("10.44.255.252", "10.44.0.1", "10.44.255.254"),
+    }
+    assert seen == {"lo": LO, "thunderbolt0": replace(CABLE, routes=frozenset(routes), forwards=True)}
 
 
 def test_interfaces_without_an_address_are_empty_objects() -> None:
     """iproute2 6.1: `ip -j -4 address show` where an interface has none."""
-    assert LinkStates().process([ADDRESSES.replace("[{", "[{},{}, {", 1)]).addresses.keys() == {
+    assert LinkStates().process([ADDRESSES.replace("[{", "[{},{}, {", 1), "[]"]).devices.keys() == {
         "lo",
         "thunderbolt0",
     }
-    assert LinkStates().process(["[]"]) == Links(False, frozenset(), {})
+    assert LinkStates().process(["[]", "[]"]) == Links(False, frozenset(), {})
 
 
 def test_packages_of_apt() -> None:

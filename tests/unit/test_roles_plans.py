@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from roles.lib.paths import File
 from roles.lib.units import Service, UnitState, changes, runs
 from roles.llama_cpp import plan as llama_cpp
 from roles.llama_server.plan import arguments, lines, quoted
-from roles.network.facts import Links
+from roles.network.facts import Device, Links
 from tests.sim.flavours import DEBIAN, FEDORA, UBUNTU, Flavour
 from tests.sim.labs import Home
+from tests.sim.nftables import Nftables
+from tests.sim.shell import Call
 
 NEW = frozenset({"--load-mode", "--cache-ram", "--log-verbosity"})
 
@@ -36,7 +39,7 @@ def lab(tmp_path: Path, flavour: Flavour = DEBIAN, **changed: Any) -> Lab:
 
 def test_a_release_has_one_name_on_every_node_of_a_platform_and_the_lowest_id_builds_it(tmp_path: Path) -> None:
     whole = lab(tmp_path, nodes__halo1__id=9)
-    releases = {llama_cpp.plan(whole, name) for name in whole.spec.nodes}
+    releases = {llama_cpp.plan(whole, name) for name in whole.nodes}
     assert len(releases) == 1
     assert releases.pop().builder == "halo2"
 
@@ -52,7 +55,7 @@ def test_every_platform_has_its_own_builder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"llama_cpp__cmake": ["-DGGML_LTO=ON"]},
+        {"llama_cpp__cmake": {"cpu": ["-DGGML_LTO=ON"]}},
         {"llama_cpp__source__commit": "0c1e57099"},
         {"llama_cpp__source__sha256": "0" * 64},
         {"llama_cpp__source__subdir": "."},
@@ -89,17 +92,35 @@ def test_a_release_is_named_by_what_a_person_knows(tmp_path: Path) -> None:
     assert re.fullmatch(r"feature-x_y-cpu-debian-13-x86_64-[0-9a-f]{10}", identity)
 
 
+def test_cmake_arguments_count_for_their_backend_only(tmp_path: Path) -> None:
+    plain = lab(tmp_path, nodes__halo2__backend="vulkan", nodes__halo3__backend="rocm")
+    more = lab(
+        tmp_path,
+        nodes__halo2__backend="vulkan",
+        nodes__halo3__backend="rocm",
+        llama_cpp__cmake={"vulkan": ["-DGGML_LTO=ON"]},
+    )
+    assert [llama_cpp.plan(plain, name) == llama_cpp.plan(more, name) for name in plain.nodes] == [True, False, True]
+    assert llama_cpp.plan(more, "halo2").cmake[-2:] == ("-DGGML_VULKAN=ON", "-DGGML_LTO=ON")
+    assert llama_cpp.plan(more, "halo3").cmake[-2:] == ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151")
+    assert len({llama_cpp.plan(plain, name).id for name in plain.nodes}) == 3
+    assert {llama_cpp.plan(plain, name).builder for name in plain.nodes} == set(plain.nodes)
+
+
 # --- firewall
 
 
 @pytest.mark.parametrize("flavour", [DEBIAN, FEDORA, UBUNTU])
 def test_the_firewall_closes_rpc_ports_and_never_ssh(tmp_path: Path, flavour: Flavour) -> None:
     whole = lab(tmp_path, flavour)
-    for name in whole.spec.nodes:
+    for name in whole.nodes:
         rules, unit = firewall.plan.files(firewall.plan.plan(whole, name))
         assert "policy accept;" in rules.content
-        assert re.findall(r"dport (.*) (accept|drop)", rules.content)[-1] == ("{ 50052 }", "drop")
-        assert re.findall(r"dport (.*) (accept|drop)", rules.content)[0] == ("22", "accept")
+        ports = re.findall(r"dport (.*) (accept|drop)", rules.content)
+        assert ports[0] == ("22", "accept")
+        assert [port for port, verdict in ports if verdict == "drop"] == (
+            ["{ 50052 }", "{ 8080 }"] if name == "halo1" else ["{ 50052 }"]
+        )
         assert not re.search(r"flush|policy drop", rules.content)
         assert "ExecStop" not in unit.content
         starts, reloads = (re.findall(rf"^{key}=(.*)$", unit.content, re.M) for key in ("ExecStart", "ExecReload"))
@@ -119,16 +140,46 @@ def test_a_door_is_the_controllers_link_address_on_the_link(tmp_path: Path) -> N
     )
 
 
+def test_a_door_in_a_chain_is_the_loopback_address_of_the_controller(tmp_path: Path) -> None:
+    chain = lab(tmp_path, links__2=None)
+    (door,) = firewall.plan.plan(chain, "halo3").doors
+    assert (door.interface, str(door.source), str(door.destination), door.port) == (
+        "thunderbolt0",
+        "10.44.255.254",
+        "10.44.255.252",
+        50052,
+    )
+    assert [len(firewall.plan.plan(chain, name).passages) for name in chain.nodes] == [0, 2, 0]
+
+
+FABRIC = {"ethernet": {"halo1": "enp97s0", "halo3": "enp97s0"}, "subnet": "10.45.0.0/24", "mtu": 9000}
+
+
 @pytest.mark.skipif(not shutil.which("nft") or not shutil.which("unshare"), reason="nft or unshare is not installed")
-def test_nft_takes_the_rules(tmp_path: Path) -> None:
-    (rules, _) = firewall.plan.files(firewall.plan.plan(lab(tmp_path), "halo2"))
-    path = tmp_path / "rules.nft"
-    path.write_text(rules.content)
-    command = ["unshare", "--user", "--map-root-user", "--net", "nft", "-c", "-f", str(path)]
-    if subprocess.run([*command[:4], "true"], check=False).returncode:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"links__2": None},
+        {"links__2": FABRIC},
+        {"firewall": {"api": []}},
+        {"firewall": {"api": ["0.0.0.0/0", "10.8.0.7/32"]}},
+    ],
+)
+def test_nft_takes_the_rules_and_lists_them_as_the_simulated_one(tmp_path: Path, changed: dict[str, Any]) -> None:
+    whole, path = lab(tmp_path, **changed), tmp_path / "rules.nft"
+    command = ["unshare", "--user", "--map-root-user", "--net"]
+    if subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("this machine lets nobody make a network namespace")
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
+    for name in whole.nodes:
+        (rules, _) = firewall.plan.files(firewall.plan.plan(whole, name))
+        path.write_text(rules.content)
+        script = f"nft -f {shlex.quote(str(path))} && nft -s list table inet halofleet"
+        result = subprocess.run([*command, "sh", "-c", script], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        simulated = Nftables(tmp_path)
+        simulated.nft(Call("nft", "root", "/", ("-f", path.name)))
+        assert result.stdout == simulated.tables["halofleet"]
 
 
 # --- llama-server's flags
@@ -161,6 +212,28 @@ def test_an_old_llama_server_is_asked_in_its_own_words(tmp_path: Path) -> None:
 def test_without_workers_there_is_no_rpc(tmp_path: Path) -> None:
     (server,) = llama_server.plan.plan(lab(tmp_path, serves__chat__workers=[]), "halo1")
     assert not {"--rpc", "--cache-ram"} & set(arguments(server, NEW))
+
+
+@pytest.mark.parametrize(
+    ("bind", "host", "url"),
+    [
+        ("10.43.0.11", "10.43.0.11", "http://10.43.0.11:8080/v1"),
+        ("0.0.0.0", "0.0.0.0", "http://10.43.0.11:8080/v1"),  # noqa: S104  # a user's own choice
+        ("127.0.0.1", "127.0.0.1", "http://127.0.0.1:8080/v1"),
+    ],
+)
+def test_where_the_api_listens_and_how_it_is_reached(tmp_path: Path, bind: str, host: str, url: str) -> None:
+    (server,) = llama_server.plan.plan(lab(tmp_path, serves__chat__bind=bind), "halo1")
+    assert arguments(server, NEW)[:2] == ("--host", host)
+    assert server.url == url
+
+
+def test_in_a_chain_a_worker_is_known_by_its_loopback_address(tmp_path: Path) -> None:
+    chain = lab(tmp_path, links__2=None)
+    (server,) = llama_server.plan.plan(chain, "halo1")
+    assert server.workers == ("10.44.0.1:50052", "10.44.255.252:50052")
+    workers = [rpc_server.plan.plan(chain, name) for name in ("halo2", "halo3")]
+    assert tuple(worker.endpoint for worker in workers if worker) == server.workers
 
 
 def test_the_users_own_flags_come_last(tmp_path: Path) -> None:
@@ -231,7 +304,7 @@ def test_a_unit_that_is_not_ours_needs_only_to_run() -> None:
 
 def test_the_key_the_release_and_every_flag_are_in_the_revision(tmp_path: Path) -> None:
     (server,) = llama_server.plan.plan(lab(tmp_path), "halo1")
-    (other,) = llama_server.plan.plan(lab(tmp_path, llama_cpp__cmake=["-DX=1"]), "halo1")
+    (other,) = llama_server.plan.plan(lab(tmp_path, llama_cpp__cmake={"cpu": ["-DX=1"]}), "halo1")
     (longer,) = llama_server.plan.plan(lab(tmp_path, serves__chat__context=8192), "halo1")
     units = [llama_server.plan.unit(each, NEW, key, "m") for each, key in ((server, "k"), (server, "l"), (other, "k"))]
     units += [llama_server.plan.unit(longer, NEW, "k", "m"), llama_server.plan.unit(server, frozenset(), "k", "m")]
@@ -246,7 +319,7 @@ def test_the_key_the_release_and_every_flag_are_in_the_revision(tmp_path: Path) 
 
 
 def every_unit(whole: Lab) -> list[File]:
-    files = [file for name in whole.spec.nodes for file in firewall.plan.files(firewall.plan.plan(whole, name))]
+    files = [file for name in whole.nodes for file in firewall.plan.files(firewall.plan.plan(whole, name))]
     files += [llama_server.plan.unit(server, NEW, "k", "m")[0] for server in llama_server.plan.plan(whole, "halo1")]
     worker = rpc_server.plan.plan(whole, "halo2")
     assert worker is not None
@@ -270,37 +343,109 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_the_link_files(tmp_path: Path) -> None:
     first, second = network.plan.files(network.plan.plan(lab(tmp_path), "halo3"))
     assert first.path == "/etc/systemd/network/30-halofleet-thunderbolt1.network"
-    assert "[Match]\nName=thunderbolt1\n" in first.content
-    assert "\nAddress=10.44.0.5/31\n" in first.content
-    assert "\nRequiredForOnline=no\n" in first.content
+    assert (
+        first.content
+        == """\
+# halofleet: the cable to halo1
+[Match]
+Name=thunderbolt1
+
+[Link]
+# An unplugged cable must not hold up the boot.
+RequiredForOnline=no
+MTUBytes=1500
+
+[Network]
+Address=10.44.0.5/31
+IPv6AcceptRA=no
+ConfigureWithoutCarrier=yes
+IgnoreCarrierLoss=yes
+IPv4Forwarding=no
+"""
+    )
     assert "\nAddress=10.44.0.9/31\n" in second.content
     assert not re.search("DHCP|Gateway|DNS", first.content + second.content)
 
 
-def test_a_link_is_looked_at_again_when_its_file_or_its_address_differs(tmp_path: Path) -> None:
-    first, _ = network.plan.plan(lab(tmp_path), "halo2").ends
-    right: dict[str, tuple[str, ...]] = {"thunderbolt0": ("10.44.0.1/31",)}
-    assert not network.operations.differs(first, Links(True, frozenset(), right))
-    assert not network.operations.differs(first, Links(True, frozenset({"thunderbolt1"}), right))
-    assert network.operations.differs(first, Links(True, frozenset({"thunderbolt0"}), right))
-    assert network.operations.differs(first, Links(True, frozenset(), {}))
-    wrong: tuple[str, ...]
-    for wrong in ((), ("10.44.0.1/24",), ("10.44.0.1/31", "10.44.0.3/31")):
-        assert network.operations.differs(first, Links(True, frozenset(), {"thunderbolt0": wrong}))
+def test_the_files_of_a_chain(tmp_path: Path) -> None:
+    chain = lab(tmp_path, links__2=None)
+    lo, end = network.plan.files(network.plan.plan(chain, "halo1"))
+    assert lo.path == "/etc/systemd/network/30-halofleet-lo.network"
+    assert lo.content.startswith(
+        "# halofleet: this node's address for nodes that have no link to it\n[Match]\nName=lo\n"
+    )
+    assert lo.content.endswith("\n[Network]\nAddress=10.44.255.254/32\n")
+    assert "MTU" not in lo.content
+    route = "\n[Route]\nDestination=10.44.255.252/32\nGateway=10.44.0.1\nPreferredSource=10.44.255.254\n"
+    assert end.content.endswith(f"\nIPv4Forwarding=no\n{route}")
+    first, second = network.plan.files(network.plan.plan(chain, "halo2"))
+    assert first.content.endswith("\nIPv4Forwarding=yes\n\n[Route]\nDestination=10.44.255.254/32\nGateway=10.44.0.0\n")
+    assert second.content.endswith("\nIPv4Forwarding=yes\n\n[Route]\nDestination=10.44.255.252/32\nGateway=10.44.0.9\n")
 
 
-def test_only_addresses_of_the_links_range_on_no_link_of_ours_are_strays(tmp_path: Path) -> None:
-    plan = network.plan.plan(lab(tmp_path, links__1=None), "halo2")
-    seen: dict[str, tuple[str, ...]] = {
-        "lo": ("127.0.0.1/8",),
-        "host0": ("10.43.0.12/24",),
-        "thunderbolt0": ("10.44.0.9/31",),  # wrong, and networkd's business
-        "thunderbolt1": ("10.44.0.8/31", "192.168.7.1/24"),
-        "enp1s0": ("10.44.255.255/32", "10.45.0.0/32"),
+def test_a_fabrics_file(tmp_path: Path) -> None:
+    content = network.plan.files(network.plan.plan(lab(tmp_path, links__2=FABRIC), "halo3"))[1].content
+    assert content.startswith("# halofleet: the fabric ethernet\n[Match]\nName=enp97s0\n")
+    assert "\nMTUBytes=9000\n" in content
+    assert "\nAddress=10.45.0.3/24\n" in content
+
+
+def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_path: Path) -> None:
+    plan = network.plan.plan(lab(tmp_path, links__2=None), "halo1")
+    lo, cable = plan.interfaces
+    route = ("10.44.255.252", "10.44.0.1", "10.44.255.254")
+    right = {
+        "lo": Device(("127.0.0.1/8", "10.44.255.254/32"), 65536),
+        "thunderbolt0": Device(("10.44.0.0/31",), 1500, frozenset({route})),
     }
-    assert network.operations.stray(plan, Links(True, frozenset(), seen)) == [
-        ("thunderbolt1", "10.44.0.8/31"),
-        ("enp1s0", "10.44.255.255/32"),
+
+    def differs(seen: Device | None = None, *, unread: str = "", interface: network.plan.Interface = cable) -> bool:
+        devices = right if seen is None else right | {interface.name: seen}
+        return network.operations.differs(interface, Links(True, frozenset({unread}), devices), plan.ranges)
+
+    assert not differs()
+    assert not differs(unread="thunderbolt1")
+    assert differs(unread="thunderbolt0")
+    assert differs(Device())
+    now = right["thunderbolt0"]
+    for addresses in ((), ("10.44.0.0/24",), ("10.44.0.0/31", "10.44.0.3/31")):
+        assert differs(replace(now, addresses=addresses))
+    assert differs(replace(now, mtu=9000))
+    assert differs(replace(now, forwards=True))
+    assert differs(replace(now, routes=frozenset()))
+    for other in (
+        {(*route[:2], "")},
+        {(route[0], "10.44.0.9", route[2])},
+        {route, ("10.44.255.251", "10.44.0.1", "")},
+    ):
+        assert differs(replace(now, routes=frozenset(other)))
+    foreign = {("default", "10.44.0.1", ""), ("10.44.250.0/24", "10.44.0.1", ""), ("10.99.0.7", "10.44.0.1", "")}
+    assert not differs(replace(now, routes=now.routes | foreign))
+    assert not differs(interface=lo)
+    assert not differs(replace(right["lo"], forwards=True), interface=lo)
+    assert differs(Device(("127.0.0.1/8",), 65536), interface=lo)
+
+
+def test_only_what_is_in_the_labs_ranges_and_on_no_link_of_ours_is_stray(tmp_path: Path) -> None:
+    plan = network.plan.plan(lab(tmp_path, links__2=FABRIC, links__1=None), "halo2")
+    seen = {
+        "lo": Device(("127.0.0.1/8", "10.44.255.253/32")),
+        "host0": Device(("10.43.0.12/24",), routes=frozenset({("default", "10.43.0.1", "")})),
+        "thunderbolt0": Device(("10.44.0.9/31",)),  # wrong, and networkd's business
+        "thunderbolt1": Device(
+            ("10.44.0.8/31", "192.168.7.1/24"),
+            routes=frozenset({("10.44.255.252", "10.44.0.9", ""), ("10.99.0.0/16", "10.44.0.9", "")}),
+        ),
+        "enp1s0": Device(("10.44.255.255/32", "10.45.0.9/32", "10.46.0.0/32")),
+    }
+    assert [
+        command.partition(" 2>")[0] for command in network.operations.stray(plan, Links(True, frozenset(), seen))
+    ] == [
+        "ip address delete 10.44.255.253/32 dev lo",
+        "ip route delete 10.44.255.252 via 10.44.0.9 dev thunderbolt1",
+        "ip address delete 10.44.0.8/31 dev thunderbolt1",
+        "ip address delete 10.44.255.255/32 dev enp1s0",
+        "ip address delete 10.45.0.9/32 dev enp1s0",
     ]
 
 

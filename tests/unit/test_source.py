@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inventory.spec import home
-from inventory.spec.models import ArchiveSource, GitSource
+from inventory.spec.language.sources import ArchiveSource, GitSource
 from roles.lib.stop import Failed
 from roles.llama_cpp import source
 
