@@ -1,4 +1,4 @@
-"""Nothing but the controller's link address reaches an RPC port."""
+"""Nothing but its controller reaches an RPC port, and the API whom the inventory says."""
 
 from __future__ import annotations
 
