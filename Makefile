@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 LAB ?= inventory/lab.py
+LAB_PY := $(LAB:.yml=.py)
+LAB_YML := $(LAB:.py=.yml)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
@@ -31,16 +33,16 @@ lock: ## write requirements.lock again from pyproject.toml
 # --- the lab -------------------------------------------------------------------------------------
 # A run that was interrupted, or limited to no node, ends with 0 in pyinfra; here it ends with what it is.
 cluster: .venv/ok lab ## make the lab match inventory/lab.yml (LAB=inventory/other.py for another)
-	@test -f $(LAB) || { echo '$(LAB): no such inventory' >&2; exit 2; }
+	@test -f '$(LAB_PY)' || { echo '$(LAB_PY): no such inventory; a lab is a pair of files: cp inventory/lab.py $(LAB_PY)' >&2; exit 2; }
 	@outcome=$$(mktemp) && trap 'rm -f "$$outcome"' EXIT && \
-	HALOFLEET_OUTCOME=$$outcome .venv/bin/pyinfra -y $(LAB) deploys/cluster.py $(ARGS) && \
+	HALOFLEET_OUTCOME=$$outcome .venv/bin/pyinfra -y '$(LAB_PY)' deploys/cluster.py $(ARGS) && \
 	{ test -s "$$outcome" || { echo 'make cluster: the run did not reach its end' >&2; exit 1; }; }
 
 plan: .venv/ok ## show the lab without any host: addresses, topology, what runs where (LAB=...)
-	@.venv/bin/pyinfra @local deploys/plan.py --data lab=$(LAB:.py=.yml) $(ARGS)
+	@.venv/bin/pyinfra @local deploys/plan.py --data 'lab=$(LAB_YML)' $(ARGS)
 
 lab: .venv/ok ## only the virtual hosts, where the inventory has any
-	@if grep -qs '^virtual:' $(LAB:.py=.yml); then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data lab=$(LAB:.py=.yml); fi
+	@if grep -qs '^virtual:' '$(LAB_YML)'; then .venv/bin/pyinfra -y @local deploys/virtual_lab.py --data 'lab=$(LAB_YML)'; fi
 
 lab-down: .venv/ok ## the virtual hosts and all that belongs to them are gone; caches stay
 	@.venv/bin/pyinfra -y @local deploys/virtual_lab_down.py

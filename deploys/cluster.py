@@ -2,7 +2,7 @@
 
 from pyinfra.context import host
 
-from roles import base, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
+from roles import base, endpoints, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
 from roles.lib.end import announce, every_node_answers
 
 lab, name = host.data.lab, host.name
@@ -12,9 +12,9 @@ announce(host.state)
 
 preflight.preflight(plan=preflight.plan.plan(lab, name))
 base.base(plan=base.plan.plan(lab, name))
-network.network(plan=network.plan.plan(lab, name))
-rpc_server.rpc_server_withdrawn(plan=rpc_server.plan.plan(lab, name))
+endpoints.endpoints(plan=endpoints.plan.plan(lab, name))
 firewall.firewall(plan=firewall.plan.plan(lab, name))
+network.network(plan=network.plan.plan(lab, name))
 llama_cpp.llama_cpp(plan=llama_cpp.plan.plan(lab, name))
 models.models(plan=models.plan.plan(lab, name))
 llama_server.connections(plan=llama_server.plan.plan(lab, name))

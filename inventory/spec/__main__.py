@@ -24,6 +24,8 @@ def check(path: Path) -> int:
     except LabError as refused:
         print(refused, file=sys.stderr)
         return 2
+    for warning in lab.warnings:
+        print(warning, file=sys.stderr)
     print(f"{path}: ok: {len(lab.nodes)} nodes, {len(lab.links)} links, {len(lab.spec.serves)} serves")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from inventory.spec.errors import Path, Problem
@@ -32,6 +32,7 @@ def advise(lab: Lab) -> Iterator[Problem]:
 def _idle(lab: Lab) -> Iterator[Problem]:
     serves = lab.spec.serves.values()
     used = {serve.controller for serve in serves}.union(*(serve.workers for serve in serves))
+    used |= {node for name in lab.spec.serves for way in lab.ways(name) for node in way.via}
     for name in lab.nodes:
         if name not in used:
             yield ("nodes", name), "is in no serve, so it does nothing"
@@ -46,9 +47,13 @@ def _far(lab: Lab) -> Iterator[Problem]:
     for name, serve in lab.spec.serves.items():
         for index, way in enumerate(lab.ways(name)):
             if way.via:
-                via, worker = ", ".join(way.via), serve.workers[index]
+                via, worker = _middle(way.via), serve.workers[index]
                 text = f"{worker} is reached through {via}: every token crosses {len(way.hops)} links, and both stop "
                 yield ("serves", name, "workers", index), f"{text}with {via}; a cable of their own is better"
+
+
+def _middle(nodes: Sequence[str]) -> str:
+    return ", ".join(nodes) if len(nodes) <= 3 else f"{nodes[0]}, {nodes[1]} ... {nodes[-1]}"
 
 
 def _shared_memory(lab: Lab) -> Iterator[Problem]:
@@ -76,7 +81,10 @@ def _second_cables(lab: Lab) -> Iterator[Problem]:
     pairs = Counter(frozenset(link.usb4) for link in lab.spec.links if isinstance(link, Usb4))
     for index, link in enumerate(lab.spec.links):
         if isinstance(link, Usb4) and pairs[frozenset(link.usb4)] > 1 and link.number > 0:
-            yield ("links", index), "llama.cpp uses one connection, so the second cable is a spare and adds no speed"
+            yield (
+                ("links", index),
+                "llama.cpp uses the first cable alone: the second adds no speed, and does not take over",
+            )
 
 
 def _interfaces(lab: Lab) -> Iterator[Problem]:
@@ -102,6 +110,9 @@ def _open(lab: Lab) -> Iterator[Problem]:
     for name, serve in lab.spec.serves.items():
         if serve.bind == IPv4Address("0.0.0.0"):  # noqa: S104
             yield ("serves", name, "bind"), "0.0.0.0 is every address that the controller has or will have"
+        if serve.bind == IPv4Address("127.0.0.1") and lab.spec.firewall.api:
+            text = f"127.0.0.1 answers {serve.controller} alone: firewall.api lets nobody else in"
+            yield ("serves", name, "bind"), text
 
 
 def _is_private(net: IPv4Network) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
-from inventory.spec.errors import Path, nearest
+from inventory.spec.errors import Path as YamlPath
+from inventory.spec.errors import nearest
 from inventory.spec.language.file import LabFile
 from inventory.spec.language.links import End, Ethernet, Usb4
 from inventory.spec.language.nodes import Group, Node, Ssh, Traits
@@ -22,7 +24,8 @@ from inventory.spec.yaml_tree import Tree
 
 @dataclass(frozen=True)
 class NodeDraft:
-    """A node that stands in the file. os: empty where nobody says it. board: empty where nobody names one."""
+    """A node that stands in the file. os, board: empty where nobody says one. gpu, reserve: both 0 where nobody says
+    either."""
 
     id: int | None
     address: IPv4Address | None
@@ -31,6 +34,8 @@ class NodeDraft:
     board: str | None
     kernel: str | None
     ssh_port: int | None
+    ssh_user: str | None
+    ssh_key: Path | None
     installed: int | None
     gpu: int | None
     reserve: int | None
@@ -68,6 +73,7 @@ class Draft:
     virtual: bool
     management: IPv4Network | None
     links_range: IPv4Network | None
+    default_range: bool
     groups: frozenset[str] | None
     nodes: Mapping[str, NodeDraft] | None
     links: Sequence[LinkDraft] | None
@@ -93,6 +99,7 @@ def read(lab: str, tree: Tree) -> Draft:
         virtual="virtual" in data or "virtual" in misspelt,
         management=file.get("management"),
         links_range=file.get("links_range"),
+        default_range="links_range" not in data,
         groups=frozenset(groups) if isinstance(sections["groups"], dict) else None,
         nodes=_nodes(nodes, groups, defaults) if isinstance(nodes, dict) else None,
         links=[_link(value) for value in links] if isinstance(links, list) else None,
@@ -101,7 +108,7 @@ def read(lab: str, tree: Tree) -> Draft:
     )
 
 
-def is_cable(path: Path) -> bool:
+def is_cable(path: YamlPath) -> bool:
     """Whether the path is that of a link's two ends."""
     return len(path) == 3 and path[0] == "links" and path[2] == "usb4"
 
@@ -125,7 +132,7 @@ def _nodes(values: dict[str, Any], groups: dict[str, Part], defaults: Part) -> d
 
 
 def _node(own: Part, said: Said) -> NodeDraft:
-    gpu, reserve = said.either("memory", "gpu", "reserve")
+    gpu, reserve = said.either("memory", "gpu", "reserve", 0)
     return NodeDraft(
         id=own.get("id"),
         address=own.get("address"),
@@ -134,6 +141,8 @@ def _node(own: Part, said: Said) -> NodeDraft:
         board=said.get("board", ""),
         kernel=said.get("kernel", "own"),
         ssh_port=said.inner("ssh", "port", Ssh().port),
+        ssh_user=said.inner("ssh", "user", Ssh().user),
+        ssh_key=said.inner("ssh", "key", None),
         installed=said.inner("memory", "installed", None),
         gpu=gpu,
         reserve=reserve,

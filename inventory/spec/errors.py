@@ -49,7 +49,7 @@ def dotted(path: Path) -> str:
 def _step(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
-    return f".{printable(step)}" if re.fullmatch(r"[\w-]+", step) else f".{quoted(step)}"
+    return f".{printable(step)}" if re.fullmatch(r"[\w-]+", step, re.ASCII) else f".{quoted(escaped(step))}"
 
 
 def printable(text: str) -> str:
@@ -57,6 +57,11 @@ def printable(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def escaped(text: str) -> str:
+    """A key as ASCII: a Cyrillic letter that looks like a Latin one is seen."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def quoted(text: str) -> str:
@@ -75,12 +80,18 @@ def show(value: Any) -> str:
     return "nothing" if value is None else printable(str(value).lower())
 
 
+ALSO = {"thunderbolt": "usb4", "hip": "rocm"}
+"""Other words for ours."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
     known = sorted(known)
     # Comparing costs the product of all lengths: an absurd word or file is not worth it.
     sane = len(word) <= _LONGEST and len(known) <= 254
-    near = difflib.get_close_matches(word, known, n=1) if sane else []
+    if ALSO.get(word.lower()) in known:
+        return ALSO[word.lower()]
+    near = difflib.get_close_matches(word.lower(), known, n=1) if sane else []
     return near[0] if near else None
 
 

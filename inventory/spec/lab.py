@@ -44,11 +44,6 @@ class Lab:
         said = self.spec.firewall.api
         return (self.spec.management,) if said is None else said
 
-    @property
-    def link_subnets(self) -> tuple[IPv4Network, ...]:
-        """Everything that the lab's links have addresses of."""
-        return (self.spec.links_range, *(link.subnet for link in self.links if link.kind == "ethernet"))
-
     def node(self, name: str) -> Node:
         """KeyError when there is none."""
         return self.nodes[name]

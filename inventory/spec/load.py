@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from inventory.spec import advice, draft, lab, messages, rules, secrets, traits, yaml_tree
 from inventory.spec.errors import LabError, Problem, SpecError, dotted, quoted
 from inventory.spec.errors import Path as YamlPath
-from inventory.spec.language.fields import NAME, PATTERNS
 from inventory.spec.language.file import LabFile
+from inventory.spec.language.patterns import NAME, PATTERNS
 from inventory.spec.topology.links import links
 from inventory.spec.yaml_tree import Tree, YamlError
 
@@ -31,7 +31,8 @@ MOST = 200
 def load(path: Path) -> lab.Lab:
     """Reads and checks the whole file. Raises LabError, and nothing else, whatever the file holds."""
     shown = _shown(path)
-    tree = _tree(path, shown)
+    text = _text(path, shown)
+    tree = _tree(text, shown)
     found = secrets.find(tree)
     problems: list[Problem] = []
     try:
@@ -43,7 +44,8 @@ def load(path: Path) -> lab.Lab:
     problems += islice(rules.check(draft.read(path.stem, tree)), MOST + 1)
     problems = [*secrets.problems(found), *secrets.others(problems, found)]
     twice = _twice(shown, tree) if len(found) < secrets.MOST else ()
-    errors = [*_name(path, shown), *_located(shown, tree, problems), *twice]
+    strays = (SpecError(shown, line, "", told) for line, told in secrets.elsewhere(text, tree, found))
+    errors = [*_name(path, shown), *strays, *_located(shown, tree, problems), *twice]
     if errors:
         raise LabError(_masked(error, tree, found) for error in _first(shown, errors))
     made = _build(path, spec)
@@ -65,9 +67,9 @@ def _masked(error: SpecError, tree: Tree, found: dict[YamlPath, str]) -> SpecErr
     return replace(error, where=where, text=text)
 
 
-def _tree(path: Path, shown: str) -> Tree:
+def _tree(text: str, shown: str) -> Tree:
     try:
-        tree = yaml_tree.read(_text(path, shown))
+        tree = yaml_tree.read(text)
     except YamlError as error:
         raise LabError([SpecError(shown, error.line, "", str(error))]) from None
     if tree.data is None:

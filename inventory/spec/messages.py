@@ -10,10 +10,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from inventory.spec.errors import Path, Problem, did_you_mean, nearest, quoted, show
-from inventory.spec.language.fields import PATTERNS
+from inventory.spec.errors import Path, Problem, did_you_mean, escaped, nearest, quoted, show
 from inventory.spec.language.file import LabFile
 from inventory.spec.language.nodes import Traits
+from inventory.spec.language.patterns import NAME, PATTERNS
 from inventory.spec.yaml_tree import Tree
 
 _RULES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -55,8 +55,14 @@ def explain(refused: ValidationError, tree: Tree) -> Iterator[Problem]:
     """Each error as (path in the file, text)."""
     misspelt: set[Path] = set()
     errors = refused.errors(include_url=False, include_input=False)
+    named = {_path(error["loc"], tree) for error in errors if error["loc"][-1] == "[key]"}
+    badly = {path[-1] for path in named if len(path) == 2}
     for error in sorted(errors, key=lambda error: error["type"] != "extra_forbidden"):
         path = _path(error["loc"], tree)
+        if error.get("ctx", {}).get("pattern") == NAME and len(path) > 2:
+            word = path[-1] if error["loc"][-1] == "[key]" else tree.at(path)
+            if word in badly:  # said where the node, model or group has its name
+                continue
         if error["type"] == "extra_forbidden":
             near = nearest(str(path[-1]), _keys(error["loc"][:-1]))
             misspelt.add((*path[:-1], near) if near else path[-1:])
@@ -79,7 +85,7 @@ def empty(tree: Tree, told: Iterable[Path]) -> Iterator[Problem]:
 def _text(error: ErrorDetails, path: Path, tree: Tree) -> str:
     kind, ctx = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key {quoted(str(path[-1]))}{_unknown(path, _keys(error['loc'][:-1]))}"
+        return f"unknown key {quoted(escaped(str(path[-1])))}{_unknown(path, _keys(error['loc'][:-1]))}"
     if kind == "missing":
         key = str(path[-1])
         hint = f"; write it, such as `{key}: {_SUCH_AS[key]}`" if key in _SUCH_AS else ""
@@ -97,6 +103,9 @@ def _text(error: ErrorDetails, path: Path, tree: Tree) -> str:
 def _unknown(path: Path, known: list[str]) -> str:
     """What was meant by an unknown key, or where it is known."""
     key = str(path[-1])
+    word, colon, value = key.partition(":")
+    if colon and value and not value.startswith(" "):
+        return f"; put a space after the colon: {quoted(escaped(f'{word}: {value}'))}"
     if nearest(key, known) is None:
         if len(path) == 1 and key in Traits.model_fields:
             return "; it belongs under defaults, a group or a node"
@@ -136,7 +145,9 @@ def _hint(kind: str, ctx: dict[str, Any], path: Path, tree: Tree) -> str:
     if kind == "int_type" and isinstance(value, str) and place and place.text == f'"{value}"' and value.isdecimal():
         return ": leave the quotes out"
     if kind == "tuple_type" and isinstance(value, str):
-        return ": put it in [ ]"
+        nodes = tree.at(("nodes",))
+        strange = path[-1] == "workers" and isinstance(nodes, dict) and value not in nodes
+        return " of nodes, such as [halo2, halo3]" if strange else ": put it in [ ]"
     if kind == "literal_error" and isinstance(value, str):
         return _meant(nearest(value, re.findall(r"'([^']*)'", ctx["expected"])))
     return ""

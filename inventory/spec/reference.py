@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inventory.spec import advice, boards, rules, yaml_tree
 from inventory.spec.errors import LabError
 from inventory.spec.lab import Lab
-from inventory.spec.language import fields, file, links, nodes, serves, sources
+from inventory.spec.language import fields, file, links, nodes, patterns, serves, sources
 from inventory.spec.language.base import Spec
 from inventory.spec.load import load
 
@@ -26,10 +26,10 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 _STRINGS = {"ipv4": "an IPv4 address", "ipv4network": "an IPv4 network", "path": "an absolute path"}
 _PATTERNS = {
-    **{pattern: text.removeprefix("must be ") for pattern, text in fields.PATTERNS.items()},
-    fields.NAME: "a name",
-    fields.TEXT: "text",
-    fields.LOCATION: "text that does not begin with a dash or a space",
+    **{pattern: text.removeprefix("must be ") for pattern, text in patterns.PATTERNS.items()},
+    patterns.NAME: "a name",
+    patterns.TEXT: "text",
+    patterns.LOCATION: "text that does not begin with a dash or a space",
     "^[0-9]+GiB$": f"a size in GiB, 1GiB to {fields.LARGEST_GIB}GiB",
 }
 

@@ -25,7 +25,8 @@ MOST_VALUES = 50_000
 _TYPED_LENGTH = 40
 """No number of ours is longer, and huge ones take quadratic time to read."""
 
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BREAKS = "\x85\u2028\u2029"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
 _FRACTION = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False}
@@ -56,6 +57,8 @@ class Tree:
     places: dict[Path, Place] = field(default_factory=dict)
     twice: list[tuple[Path, int, int]] = field(default_factory=list)
     """Keys that stand twice: the path, the line of the first and of the second."""
+    forgotten: list[Place] = field(default_factory=list)
+    """What stands below the second of them."""
 
     def line(self, path: Path) -> int:
         """The line of the nearest thing that the file does have."""
@@ -80,7 +83,8 @@ def read(text: str) -> Tree:
     """Raises YamlError at what cannot be read. A key that stands twice is in `twice`; its first value counts."""
     if bad := _FORBIDDEN.search(text):
         line = text.count("\n", 0, bad.start()) + 1
-        raise YamlError(line, f"the character U+{ord(bad.group()):04X} is not allowed in YAML")
+        why = "is a line break to YAML and none to editors" if bad.group() in _BREAKS else "is not allowed in YAML"
+        raise YamlError(line, f"the character U+{ord(bad.group()):04X} {why}")
     reader = _Reader(text)
     try:
         reader.document()
@@ -161,6 +165,7 @@ class _Reader:
         first, kept = self.tree.places[(*path, key)], self.tree.places
         self.tree.places = {}
         self._value((*path, key), self._next(), line)
+        self.tree.forgotten += self.tree.places.values()
         self.tree.places = kept
         self.tree.twice.append(((*path, key), first.key_line, line))
 

@@ -35,8 +35,8 @@ class Door:
 class Firewall:
     """ssh: the port that stays open. ports: every RPC port of the lab, closed on every node but through the doors.
 
-    api_ports: of the serves that this node controls. api_from: the networks that reach them. ranges: the addresses of
-    the lab's links, which nothing but the passages leads to or from through this node.
+    api_ports: of the serves that this node controls. api_from: the networks that reach them. links: the interfaces of
+    its links: nothing but the passages goes through this node from or to one of them.
     """
 
     ssh: int
@@ -45,7 +45,7 @@ class Firewall:
     api_ports: tuple[int, ...]
     api_from: tuple[IPv4Network, ...]
     passages: tuple[Passage, ...]
-    ranges: tuple[IPv4Network, ...]
+    links: tuple[str, ...]
 
 
 def plan(lab: Lab, name: str) -> Firewall:
@@ -59,7 +59,7 @@ def plan(lab: Lab, name: str) -> Firewall:
         api_ports=tuple(sorted(serve.port for serve in serves if serve.controller == name)),
         api_from=lab.api_from,
         passages=lab.network(name).passages,
-        ranges=lab.link_subnets,
+        links=tuple(sorted(end.interface for end in lab.ends(name))),  # as nft lists them
     )
 
 

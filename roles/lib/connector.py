@@ -20,6 +20,7 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput
 
+from roles.lib.stop import Failed
 from roles.lib.tunnel import tunnel
 
 T = TypeVar("T")
@@ -96,11 +97,11 @@ class HaloConnector(SSHConnector):
 
     @contextmanager
     def reach(self, address: str, port: int) -> Iterator[str]:
-        """`ADDRESS:PORT` on this machine that leads to what the node listens on there. Raises OSError."""
+        """`ADDRESS:PORT` on this machine that leads to what the node listens on there. Raises Failed."""
         transport = self.client.get_transport() if self.client else None
         if transport is None:
-            raise ConnectionError(f"{self.host.name}: not connected")
-        with tunnel(transport, address, port) as end:
+            raise Failed(f"{self.host.name}: not connected")
+        with tunnel(transport, self.host.name, address, port) as end:
             yield end
 
     # What pyinfra's transfers lack: resuming, and reading without a world-readable copy in /tmp.

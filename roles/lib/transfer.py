@@ -34,7 +34,8 @@ def send(host: Host, local: Path, target: str, *, sha256: str, mode: str = "644"
         connector(host).append_file(local, arriving, offset, _progress(host, local.name, size))
     script = (
         f'[ "$(sha256sum <{arriving} | cut -c1-64)" = {sha256} ] || {{ rm -f {arriving}; exit 1; }}; '
-        f"chown root:root {arriving} && chmod {mode} {arriving} && mv -f {arriving} {shlex.quote(target)} && "
+        f"sync {arriving} && chown root:root {arriving} && chmod {mode} {arriving} && "
+        f"mv -f {arriving} {shlex.quote(target)} && "
         f"if command -v restorecon >/dev/null; then restorecon {shlex.quote(target)}; fi"
     )
     if record:

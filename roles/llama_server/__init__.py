@@ -5,9 +5,8 @@ from __future__ import annotations
 from pyinfra.api import deploy
 from pyinfra.context import host
 
-from roles.lib.retired import retired
 from roles.llama_server.operations import api_key, connections_told, serving
-from roles.llama_server.plan import PATTERN, LlamaServer
+from roles.llama_server.plan import LlamaServer
 
 
 @deploy("llama-server connections")
@@ -19,7 +18,6 @@ def connections(plan: tuple[LlamaServer, ...]) -> None:
 
 @deploy("llama-server")
 def llama_server(plan: tuple[LlamaServer, ...]) -> None:
-    retired(pattern=PATTERN, keep=tuple(server.unit for server in plan), name="no other servers")
     for server in host.loop(plan):
         api_key(server=server, name=f"API key of {server.serve}")
         serving(server=server, name=f"serving {server.serve}")

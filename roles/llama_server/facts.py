@@ -10,8 +10,8 @@ from pyinfra.api import FactBase, StringCommand
 
 @dataclass(frozen=True)
 class Key:
-    """digest: sha256 of the file's content, never the key; empty where there is none, or no line of at least 16
-    characters: llama-server would take an empty file for no authentication at all. private: it is root's alone."""
+    """digest: sha256 of the file's content, never the key; empty where there is none, or a line that is no key:
+    llama-server would take an empty file for no authentication at all. private: it is root's alone."""
 
     digest: str
     private: bool
@@ -21,7 +21,8 @@ class KeyState(FactBase[Key]):
     def command(self, path: str) -> StringCommand:
         quoted = shlex.quote(path)
         return StringCommand(
-            f"if grep -qsE '[[:graph:]]{{16}}' {quoted}; then "
+            "export LC_ALL=C; "
+            f"if grep -qsE '^[!-~]{{16,}}$' {quoted} && ! grep -qvE '^([!-~]{{16,}})?$' {quoted}; then "
             f"sha256sum <{quoted} | cut -c1-64; stat -c '%a %U:%G' {quoted}; fi"
         )
 

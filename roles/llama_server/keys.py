@@ -16,7 +16,13 @@ from roles.lib.stop import Failed
 from roles.llama_server.plan import LlamaServer
 
 KEY = re.compile(r"[!-~]{16,}")
-"""What makes a file a key. facts.py asks the node the same."""
+"""One key: llama-server takes every line of the file for one, as it is. facts.py asks the node the same."""
+
+
+def is_key(text: str) -> bool:
+    """Whether every line that is not empty is a key, and there is one."""
+    lines = [line for line in text.split("\n") if line]
+    return bool(lines) and all(map(KEY.fullmatch, lines))
 
 
 def chosen(server: LlamaServer) -> str:
@@ -34,9 +40,8 @@ def trouble(path: Path) -> str:
         text = path.read_bytes().decode()  # with its line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         return f"{path} on this machine: {getattr(error, 'strerror', None) or 'is not text'}"
-    if any(map(KEY.fullmatch, text.split("\n"))):  # llama-server takes a line as it is, a carriage return too
-        return ""
-    return f"{path} holds no key: a line of at least 16 characters without spaces (or Windows line ends)"
+    rule = "every line is a key of at least 16 characters, without spaces, comments or Windows line ends"
+    return "" if is_key(text) else f"{path} is no key file: {rule}"
 
 
 def local_digest(server: LlamaServer) -> str:
@@ -46,15 +51,18 @@ def local_digest(server: LlamaServer) -> str:
 
 
 def key(server: LlamaServer) -> str:
-    """The key itself, for a request."""
-    text = home.api_key(server.lab, server.serve).read_text()
-    return next(filter(KEY.fullmatch, [*text.split("\n"), *text.split()]))
+    """The key itself, for a request: the first one. Raises Failed."""
+    path = home.api_key(server.lab, server.serve)
+    text = path.read_text()
+    if not is_key(text):
+        raise Failed(f"{path} is no key file; remove it, and the next run takes the controller's")
+    return text.split()[0]
 
 
 def create(host: Host, server: LlamaServer) -> None:
     """Puts a key on the node: the user's own, or this machine's copy (the box was set up anew), else a fresh one."""
     path = server.key_file or home.api_key(server.lab, server.serve)
-    known = base64.b64encode(path.read_bytes()).decode() if path.is_file() and KEY.search(path.read_text()) else None
+    known = base64.b64encode(path.read_bytes()).decode() if path.is_file() and is_key(path.read_text()) else None
     make = "base64 -d" if known else "{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }"
     final, part = shlex.quote(server.key_path), shlex.quote(f"{server.key_path}.part")
     script = f"umask 077; {make} >{part} && chmod 400 {part} && chown root:root {part} && mv -f {part} {final}"

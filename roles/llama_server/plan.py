@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from inventory.spec import Lab
+from inventory.spec import Lab, units
 from roles.lib import layout
 from roles.lib.paths import File
 from roles.lib.render import render
@@ -16,7 +16,7 @@ from roles.llama_cpp.plan import Release
 from roles.llama_cpp.plan import plan as release_plan
 from roles.models.plan import model
 
-PATTERN = "halofleet-server-*.service"
+PATTERN = units.LLAMA_SERVERS
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LlamaServer:
 
     @property
     def unit(self) -> str:
-        return f"halofleet-server-{self.serve}.service"
+        return units.llama_server(self.serve)
 
     @property
     def key_path(self) -> str:

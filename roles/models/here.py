@@ -45,6 +45,8 @@ def trouble(model: Model) -> str:
         return ""
     try:
         files(model)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
     except Failed as failed:
         return str(failed).removeprefix(f"models.{model.name}: ")
     return ""

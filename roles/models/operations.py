@@ -5,24 +5,23 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
 from inventory.spec.language.sources import RandomModel, UrlModel
 from roles.lib.jobs import job
+from roles.lib.layout import INCOMING
 from roles.lib.local import sha256_cached
 from roles.lib.packages import Table, packages
 from roles.lib.paths import Directory, paths
-from roles.lib.remote import Commands, call, current, look
+from roles.lib.remote import Commands, call, current, read
 from roles.lib.render import render
 from roles.lib.stop import Failed
 from roles.lib.transfer import send
-from roles.models import here
-from roles.models.facts import ModelFiles
+from roles.models import here, there
 from roles.models.held import Held, tell
-from roles.models.parts import in_order
 from roles.models.plan import Model
 
 SHA256_DIGITS = 64
@@ -36,40 +35,27 @@ def present(models: tuple[Model, ...]) -> Commands:
     if not models:
         host.noop("this node is no controller: its layers come over the link")
         return
-    seen = look(
-        host,
-        ModelFiles,
-        files=tuple(model.path for model in models if not model.in_parts),
-        folders=tuple(model.path for model in models if model.in_parts),
-    )
+    seen = there.files(host, models)
     for model in models:
-        mine = {path: digest for path, digest in seen.items() if path == model.path or _folder(path) == model.path}
+        mine = there.of(model, seen)
         if model.on_node:
-            found = _looked_at(host, model, mine)
+            found = _in_place(host, model, mine)
         elif isinstance(model.spec, UrlModel):
             found = {model.path: model.spec.sha256}
             if mine != found:
                 yield from packages._inner(FETCH_PACKAGES)
-                yield job(f"fetch-{model.name}", fetch_script(model, model.spec))
+                yield job(f"fetch-{model.name}", fetch_script(model, model.spec), other="stop")
         else:
             found = yield from _brought(model, mine)
         tell(host, model.path, Held(next(iter(found)), " ".join(found.values())))
     host.noop(f"{len(models)} models")
 
 
-def _folder(path: str) -> str:
-    return str(PurePosixPath(path).parent)
-
-
-def _looked_at(host: Host, model: Model, seen: dict[str, str]) -> dict[str, str]:
-    """The files of a model that the user has put on the node, in their order."""
-    what = f"{host.name}: models.{model.name}"
-    if model.in_parts:
-        names = in_order((PurePosixPath(path).name for path in seen), f"{what}: {model.path} on this node")
-        return {path: seen[path] for path in (f"{model.path}/{name}" for name in names)}
-    if not seen:
-        raise Failed(f"{what}: no file {model.path} on this node; put it there")
-    return seen
+def _in_place(host: Host, model: Model, mine: dict[str, str]) -> dict[str, str]:
+    try:
+        return there.in_place(model, mine)
+    except Failed as failed:
+        raise Failed(f"{host.name}: models.{model.name}: {failed}; put it there") from None
 
 
 def _brought(model: Model, seen: dict[str, str]) -> Generator[PyinfraCommand, None, dict[str, str]]:
@@ -84,12 +70,22 @@ def _brought(model: Model, seen: dict[str, str]) -> Generator[PyinfraCommand, No
     missing = [path for path in files if seen.get(path) != sums[path]]
     if missing and model.in_parts:
         yield from paths._inner((Directory(model.path),))
+    if missing:
+        yield call(partial(_room, model, sum(files[path].stat().st_size for path in missing)))
     for path in missing:
         yield call(partial(_send, model, files[path], path))
     for path in seen:
         if path not in files:
             yield StringCommand("rm -f", QuoteString(path), QuoteString(f"{path}.sha256"))
     return sums
+
+
+def _room(model: Model, needed: int, host: Host) -> None:
+    """needed: bytes. Raises Failed."""
+    free = int(read(host, StringCommand(f"df --output=avail -B1 {INCOMING} | tail -n 1")))
+    if needed > free:
+        has = f"{INCOMING} on {host.name} has {free / 2**30:.1f} GiB free"
+        raise Failed(f"models.{model.name}: {needed / 2**30:.1f} GiB are to come, {has}; make room")
 
 
 def _send(model: Model, local: Path, path: str, host: Host) -> None:

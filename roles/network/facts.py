@@ -11,7 +11,7 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.network.plan import MARKER, PREFIX
 
-Way = tuple[str, str, str]
+SeenRoute = tuple[str, str, str]
 """A route's destination, gateway and source; empty where it has none."""
 
 
@@ -21,7 +21,7 @@ class Device:
 
     addresses: tuple[str, ...] = ()
     mtu: int = 0
-    routes: frozenset[Way] = frozenset()
+    routes: frozenset[SeenRoute] = frozenset()
     forwards: bool = False
 
 
@@ -54,7 +54,7 @@ class LinkStates(FactBase[Links]):
         words = [line.split(" ") for line in output if not line.startswith(("[", "{"))]
         # iproute2 leaves an empty {} for an interface that has no such address
         listed = [[item for item in json.loads(line) if item] for line in output if line.startswith("[")]
-        routes: dict[str, set[Way]] = defaultdict(set)
+        routes: dict[str, set[SeenRoute]] = defaultdict(set)
         for route in listed[1] if len(listed) > 1 else ():
             if "dev" in route and "gateway" in route:
                 routes[route["dev"]].add((route["dst"], route["gateway"], route.get("prefsrc", "")))
@@ -70,7 +70,7 @@ class LinkStates(FactBase[Links]):
         return Links()
 
 
-def _device(item: dict[str, Any], routes: dict[str, set[Way]], forwarding: set[str]) -> Device:
+def _device(item: dict[str, Any], routes: dict[str, set[SeenRoute]], forwarding: set[str]) -> Device:
     name = item["ifname"]
     return Device(
         tuple(f"{info['local']}/{info['prefixlen']}" for info in item.get("addr_info", ())),

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from roles.lib.remote import Commands, current, look
-from roles.network.facts import Device, Links, LinkStates, Way
+from roles.network.facts import Device, Links, LinkStates, SeenRoute
 from roles.network.plan import MARKER, Interface, Network
 
 WAIT = (
@@ -17,7 +17,7 @@ WAIT = (
     "echo interface {dev} has not got {what} after 10 s: networkctl status {dev} >&2; exit 1"
 )
 MTU = "ip -o link show dev {dev} | grep -qF ' mtu {mtu} '"
-FORWARDING = "grep -qx {on:d} /proc/sys/net/ipv4/conf/{dev}/forwarding"
+FORWARDING = "grep -qx 1 /proc/sys/net/ipv4/conf/{dev}/forwarding"
 ADDRESS = "ip -4 -o address show dev {dev} | grep -qF {address}"
 ROUTE = "ip -4 route show {destination} | grep -qF 'via {gateway} dev {dev}'"
 
@@ -32,7 +32,7 @@ def links_up(network: Network) -> Commands:
     host = current()
     now = look(host, LinkStates)
     strays = list(stray(network, now))
-    changed = [interface for interface in network.interfaces if differs(interface, now, network.ranges)]
+    changed = [interface for interface in network.interfaces if differs(interface, now, network.links_range)]
     if now.networkd and not changed and not strays:
         host.noop(f"{len(network.interfaces)} links are as planned")
         return
@@ -48,19 +48,22 @@ def links_up(network: Network) -> Commands:
 
 
 def wait(interface: Interface) -> str:
-    """Pure: the command that ends when the interface has all that `differs` looks at."""
+    """Pure: the command that ends when the interface has what the plan gives it."""
     dev, what = shlex.quote(interface.name), f"address {interface.address}"
     checks = [ADDRESS.format(dev=dev, address=interface.address)]
     if interface.mtu is not None:
-        checks += [MTU.format(dev=dev, mtu=interface.mtu), FORWARDING.format(dev=dev, on=interface.forwards)]
-        what += f" mtu {interface.mtu} forwarding {interface.forwards:d}"
+        checks.append(MTU.format(dev=dev, mtu=interface.mtu))
+        what += f" mtu {interface.mtu}"
+    if interface.forwards:
+        checks.append(FORWARDING.format(dev=dev))
+        what += " forwarding"
     for route in interface.routes:
         checks.append(ROUTE.format(dev=dev, destination=route.destination, gateway=route.via))
         what += f" route {route.destination}"
     return WAIT.format(check=" && ".join(checks), dev=dev, what=what)
 
 
-def differs(interface: Interface, now: Links, ranges: tuple[IPv4Network, ...]) -> bool:
+def differs(interface: Interface, now: Links, links_range: IPv4Network) -> bool:
     """Pure: whether networkd has to look at this link again."""
     seen = now.devices.get(interface.name, Device())
     if interface.name in now.unread:
@@ -71,32 +74,38 @@ def differs(interface: Interface, now: Links, ranges: tuple[IPv4Network, ...]) -
     return (
         seen.addresses != (interface.address,)
         or seen.mtu != interface.mtu
-        or _ours(seen, ranges) != wanted
-        or seen.forwards != interface.forwards
+        or _ours(seen, links_range) != wanted
+        # One that need not forward may: another program switched it on, and our firewall lets nothing through.
+        or (interface.forwards and not seen.forwards)
     )
 
 
 def stray(network: Network, now: Links) -> Iterator[str]:
-    """Pure: what takes away the addresses and routes of the lab's ranges that are on no planned interface."""
+    """Pure: what takes away the addresses and routes of ours that are on an interface that should not have them."""
     planned = {interface.name: interface.address for interface in network.interfaces}
     for name, device in now.devices.items():
         dev = shlex.quote(name)
         if name not in planned:
-            for destination, gateway, _ in sorted(_ours(device, network.ranges)):
+            for destination, gateway, _ in sorted(_ours(device, network.links_range)):
                 yield NO_ROUTE.format(destination=destination, gateway=gateway, dev=dev)
         if name not in planned or name == "lo":
             for address in device.addresses:
-                if address != planned.get(name) and _inside(IPv4Interface(address).ip, network.ranges):
+                if address != planned.get(name) and _was_ours(address, name, network):
                     yield NO_ADDRESS.format(dev=dev, address=address)
 
 
-def _ours(device: Device, ranges: tuple[IPv4Network, ...]) -> set[Way]:
+def _was_ours(address: str, interface: str, network: Network) -> bool:
+    """A cable's /31, our /32 on lo, or what another interface should have. Others' addresses have other shapes."""
+    found = IPv4Interface(address)
+    shape = 32 if interface == "lo" else 31
+    inside = found.ip in network.links_range and found.network.prefixlen == shape
+    return inside or address in {planned.address for planned in network.interfaces}
+
+
+def _ours(device: Device, links_range: IPv4Network) -> set[SeenRoute]:
+    """Routes to loopback addresses of the lab."""
     return {
         route
         for route in device.routes
-        if "/" not in route[0] and route[0] != "default" and _inside(IPv4Address(route[0]), ranges)
+        if "/" not in route[0] and route[0] != "default" and IPv4Address(route[0]) in links_range
     }
-
-
-def _inside(address: IPv4Address, ranges: tuple[IPv4Network, ...]) -> bool:
-    return any(address in net for net in ranges)

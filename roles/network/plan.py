@@ -31,10 +31,10 @@ class Interface:
 
 @dataclass(frozen=True)
 class Network:
-    """ranges: the lab's; an address or a route there that this node should not have is taken away."""
+    """links_range: the lab's; an address or a route of ours there that this node should not have is taken away."""
 
     interfaces: tuple[Interface, ...]
-    ranges: tuple[IPv4Network, ...]
+    links_range: IPv4Network
 
 
 def plan(lab: Lab, name: str) -> Network:
@@ -54,7 +54,7 @@ def plan(lab: Lab, name: str) -> Network:
     if network.loopback is not None:  # first: the routes name it as their source
         purpose = "this node's address for nodes that have no link to it"
         found.insert(0, Interface("lo", purpose, f"{network.loopback}/32", None, (), forwards=False))
-    return Network(tuple(found), lab.link_subnets)
+    return Network(tuple(found), lab.spec.links_range)
 
 
 def _purpose(link: Link, name: str) -> str:

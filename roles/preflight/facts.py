@@ -16,37 +16,38 @@ KEEPALIVE_SECONDS (roles/lib/connector.py)."""
 
 class Snapshots(FactBase[Snapshot]):
     """address: where SSH reaches the node. lock: the line to hold the node's lock with; empty to leave the lock alone.
-    models: paths that should be there.
 
     The lock is a file in /run that names the SSH session of its holder: it is held as long as that session lives.
     """
 
-    def command(self, address: str, lock: str, models: tuple[str, ...] = ()) -> StringCommand:
-        words = " ".join(map(shlex.quote, models))
+    def command(self, address: str, lock: str) -> StringCommand:
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
-            '[ ! -d /run/systemd/system ] || echo systemd yes; [ "$(id -u)" != 0 ] || echo root yes; '
+            "[ ! -d /run/systemd/system ] || systemctl --version | sed -n 's/^systemd \\([0-9]*\\).*/systemd \\1/p'; "
+            '[ "$(id -u)" != 0 ] || echo root yes; '
             # not /sys/class/net: a container's /sys may be that of another network namespace
             "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
+            "ip -o link | sed -nE 's/^[0-9]+: ([^:@]+).* master ([^ ]+) .*/master \\1 \\2/p'; "
+            # an address that is on no interface is translated on its way: then the way out is the way in
+            "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh_interface \\1/p' | head -n 1; "
             f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
-            f'for p in {words}; do [ -e "$p" ] || echo "missing $p"; done; '
             f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
         pairs = [line.split(" ", 1) for line in output]
-        values = {key: value for key, value in pairs if key not in ("interface", "missing")}
+        values = {key: value for key, value in pairs if key not in ("interface", "master")}
         return Snapshot(
             os=values.get("os", ""),
             arch=values.get("arch", ""),
             free=int(values.get("free") or 0),
-            systemd="systemd" in values,
+            systemd=int(values.get("systemd") or 0),
             root="root" in values,
             ssh_interface=values.get("ssh_interface", ""),
             interfaces=frozenset(value for key, value in pairs if key == "interface"),
             lock=values.get("lock", ""),
-            missing=frozenset(value for key, value in pairs if key == "missing"),
+            masters=dict(value.split(" ", 1) for key, value in pairs if key == "master"),
         )
 
     @staticmethod

@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 import time
+from collections.abc import Mapping
 from datetime import datetime
 
 from pyinfra.api import operation
@@ -16,7 +17,7 @@ from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Refused
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
-from roles.models import here
+from roles.models import here, there
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, judge
 
@@ -35,20 +36,20 @@ def collected(expected: Expected) -> Commands:
     """The node's snapshot is judged; when the run is for real, the node's lock is taken in the same command."""
     host = current()
     lock = holder() if host.state.is_executing else ""
-    on_node = tuple(model.path for model in expected.models if model.on_node)
     for _ in range(PATIENCE_SECONDS):
-        seen = look(host, Snapshots, address=str(expected.address), lock=lock, models=on_node)
+        seen = look(host, Snapshots, address=str(expected.address), lock=lock)
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
     builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
-    board(host.state, TOPIC)[host.name] = judge(expected, seen, builds=builds) + judge_here(expected)
+    lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
+    board(host.state, TOPIC)[host.name] = judge(expected, seen, builds=builds) + judge_local(expected, lacking)
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()
 
 
-def judge_here(expected: Expected) -> list[Finding]:
-    """What the node is to get of this machine: keys that the user has chosen, and models."""
+def judge_local(expected: Expected, lacking: Mapping[str, str]) -> list[Finding]:
+    """What the node needs of the user: keys on this machine, and models here or there. lacking: model -> why."""
 
     def stop(field: str, seen: str, wanted: str, fix: str) -> Finding:
         return Finding(field, "stop", expected.node, seen, wanted, fix)
@@ -59,7 +60,7 @@ def judge_here(expected: Expected) -> list[Finding]:
         if (problem := keys.trouble(path))
     ]
     for model in expected.models:
-        if problem := here.trouble(model):
+        if problem := lacking.get(model.name) or here.trouble(model):
             found.append(stop(f"models.{model.name}", problem, "the model", "correct the path, or put it there"))
     return found
 

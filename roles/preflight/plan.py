@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -23,6 +24,10 @@ FREE_TO_BUILD_MIB = 4096
 """For the source and the build tree too (0.9 GiB for the CPU backend, measured at 0c1e57098)."""
 
 
+FORWARDS_FROM = 256
+"""The systemd whose networkd forwards by interface (systemd.network(5), IPv4Forwarding=)."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """address: where SSH reaches the node; release: what it will run, and may have to build."""
@@ -33,6 +38,8 @@ class Expected:
     os: str
     arch: str
     interfaces: tuple[str, ...]
+    forwards: bool = False
+    """The node is in the middle of a way."""
     unable: tuple[tuple[str, str], ...] = ()
     """What the inventory asks for and this version of halofleet cannot do: the field and its value."""
     key_files: tuple[tuple[str, Path], ...] = ()
@@ -43,20 +50,21 @@ class Expected:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """os: ID-VERSION_ID; free: MiB below /var/lib; systemd: PID 1 is systemd; root: the commands run as root."""
+    """os: ID-VERSION_ID; free: MiB below /var/lib; systemd: its version where PID 1 is systemd, else 0; root: the
+    commands run as root."""
 
     os: str = ""
     arch: str = ""
     free: int = 0
-    systemd: bool = False
+    systemd: int = 0
     root: bool = False
     interfaces: frozenset[str] = frozenset()
     ssh_interface: str = ""
     """The interface that has the address at which SSH reaches the node."""
     lock: str = ""
     """Who holds the lab's lock on this node; empty where this run has it, or nobody."""
-    missing: frozenset[str] = frozenset()
-    """Models that should be on the node and are not."""
+    masters: Mapping[str, str] = field(default_factory=dict)
+    """Interface -> the bridge or bond that it belongs to."""
 
 
 def plan(lab: Lab, name: str) -> Expected:
@@ -69,6 +77,7 @@ def plan(lab: Lab, name: str) -> Expected:
         os=node.os,
         arch=arch_of(lab),
         interfaces=interfaces,
+        forwards=bool(lab.network(name).passages),
         unable=unable(lab, name),
         key_files=tuple(
             (serve_name, serve.api_key_file)
@@ -105,9 +114,9 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         return [
             stop("commands run as root", "they do not", "root", "ssh.user: root, or a user with sudo without password")
         ]
-    for field, value in expected.unable:
+    for what, value in expected.unable:
         fix = "leave it out, or wait for the version that can"
-        found.append(stop(field, value, "what this version of halofleet can do", fix))
+        found.append(stop(what, value, "what this version of halofleet can do", fix))
     if seen.lock:
         found.append(stop("one run at a time", f"held by {seen.lock}", "no other run", LOCK_FIX))
     if seen.os != expected.os:
@@ -116,9 +125,9 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         found.append(stop("architecture", seen.arch, expected.arch, "this box cannot run the lab's builds"))
     if not seen.systemd:
         found.append(stop("PID 1", "not systemd", "systemd", "halofleet's services are systemd units"))
-    for model in expected.models:
-        if model.path in seen.missing:
-            found.append(stop(f"models.{model.name}", f"no {model.path} on this node", "the model", "put it there"))
+    elif expected.forwards and seen.systemd < FORWARDS_FROM:
+        fix = "let a node with a newer system be in the middle, or add a cable past this one"
+        found.append(stop("systemd of a node in the middle", str(seen.systemd), f"{FORWARDS_FROM} or newer", fix))
     needed = FREE_TO_BUILD_MIB if builds else FREE_MIB
     if seen.free < needed:
         found.append(stop("free space in /var/lib", f"{seen.free} MiB", f"{needed} MiB", "make room"))
@@ -126,6 +135,9 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         if interface not in seen.interfaces:
             fix = f"plug the cable in, or correct the name in links; ip link on {expected.node} shows what there is"
             found.append(stop(f"interface {interface}", "not there", "there", fix))
+        elif interface in seen.masters:
+            fix = "name a port that is the link's alone"
+            found.append(stop(f"interface {interface}", f"part of {seen.masters[interface]}", "a port of its own", fix))
         elif interface == seen.ssh_interface:
             fix = "name the interface that the cable is plugged into"
             found.append(stop(f"interface {interface}", "SSH comes in over it", "a dedicated link", fix))

@@ -5,14 +5,8 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.lib.paths import paths
-from roles.rpc_server.operations import lending, withdrawn
+from roles.rpc_server.operations import lending
 from roles.rpc_server.plan import RpcServer, unit
-
-
-@deploy("RPC server, withdrawn")
-def rpc_server_withdrawn(plan: RpcServer | None) -> None:
-    """Before the firewall's turn."""
-    withdrawn(server=plan, name="none but the inventory's")
 
 
 @deploy("RPC server")

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import operation
 
 from roles.lib.board import board
 from roles.lib.connections import CONTROLLERS, WORKERS, clients, haunted
 from roles.lib.remote import Commands, current, look
-from roles.lib.retired import removal
 from roles.lib.units import Service, UnitStates, changes, restart
-from roles.rpc_server.facts import UnitEndpoint
-from roles.rpc_server.plan import UNIT, RpcServer
-
-
-@operation()
-def withdrawn(server: RpcServer | None) -> Commands:
-    """No RPC server runs that the inventory does not have, or at another endpoint than it says.
-
-    Before the firewall's turn: its new rules know nothing of an old port, and must not leave it open.
-    """
-    host = current()
-    endpoint = look(host, UnitEndpoint)
-    if server is None and endpoint:
-        yield removal(UNIT)
-    elif server is not None and endpoint not in ("", server.endpoint):
-        host.log(f"{UNIT} moves from {endpoint} to {server.endpoint}")
-        yield StringCommand(f"systemctl stop {UNIT}")
-    else:
-        host.noop(f"RPC server at {endpoint or 'no endpoint'}, as it should be")
+from roles.rpc_server.plan import RpcServer
 
 
 @operation()

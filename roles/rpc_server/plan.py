@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from inventory.spec import Lab
+from inventory.spec import Lab, units
 from roles.lib import layout
 from roles.lib.paths import File
 from roles.lib.render import render
@@ -13,7 +13,7 @@ from roles.lib.units import Service, revision
 from roles.llama_cpp.plan import Release
 from roles.llama_cpp.plan import plan as release_plan
 
-UNIT = "halofleet-rpc-server.service"
+UNIT = units.RPC_SERVER
 PATH = f"/etc/systemd/system/{UNIT}"
 
 

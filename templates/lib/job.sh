@@ -1,6 +1,6 @@
 #!/bin/sh
-# job.sh NAME: runs the script that comes over standard input (base64) as the transient unit halofleet-NAME.service,
-# or attaches where the same script runs already. The unit belongs to this host's systemd, so the work goes on when the
+# job.sh NAME OTHER: runs the script that comes over standard input (base64) as the transient unit halofleet-NAME.service,
+# or attaches where the same script runs already; another script is waited for (OTHER is wait) or ended (stop). The unit belongs to this host's systemd, so the work goes on when the
 # control machine vanishes, and the next run finds it. Shows the log's progress lines ("[3/20] ..." and "== ..."), ends
 # with the script's exit status, and on failure shows the end of the log.
 set -eu
@@ -49,8 +49,8 @@ same=no
 if cmp -s "$new" "$script"; then same=yes; fi
 attach=no
 if running; then
-    echo "== $name: already under way, attaching"
-    if [ $same = yes ]; then attach=yes; else follow || true; fi
+    if [ $same = yes ] || [ "$2" = wait ]; then echo "== $name: already under way, attaching"; fi
+    if [ $same = yes ]; then attach=yes; elif [ "$2" = stop ]; then systemctl stop "$unit"; else follow || true; fi
 fi
 if [ $attach = no ]; then
     systemctl reset-failed "$unit" 2>/dev/null || true

@@ -193,6 +193,6 @@ def test_a_model_in_parts_is_sent_and_served(lab: Lab, parts: Path, tmp_path: Pa
     assert there.cluster("--json").ok().totals["success"] == 0
     lab.ssh("halo1", "rm '/srv/models/big/big one-00003-of-00004.gguf'")
     run = there.cluster()
-    assert run.status == 1
+    assert run.status == 2
     assert "models.other: /srv/models/big on this node: missing or empty: big one-00003-of-00004.gguf" in run.err
     assert "Traceback" not in run.err

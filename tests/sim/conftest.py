@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from inventory.spec import Lab
-from roles import base, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
+from roles import base, endpoints, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
 from roles.llama_cpp import artifact
 from roles.llama_cpp.plan import plan as release_plan
 from tests.sim.files import remove_tree
@@ -26,9 +26,9 @@ from tests.sim.run import Bench, Role, Run
 ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "preflight": (preflight.preflight, preflight.plan.plan),
     "base": (base.base, base.plan.plan),
-    "network": (network.network, network.plan.plan),
-    "withdrawn": (rpc_server.rpc_server_withdrawn, rpc_server.plan.plan),
+    "endpoints": (endpoints.endpoints, endpoints.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),
+    "network": (network.network, network.plan.plan),
     "llama_cpp": (llama_cpp.llama_cpp, llama_cpp.plan.plan),
     "models": (models.models, models.plan.plan),
     "connections": (llama_server.connections, llama_server.plan.plan),

@@ -43,7 +43,7 @@ SHORT = (
 
 def short(command: str, stdin: str) -> str:
     """A command as the tests write it: the usual ones in a few words, a job with its script."""
-    job = re.fullmatch(r"sh -c (.*) job\.sh (\S+)", command, re.S)
+    job = re.fullmatch(r"sh -c (.*) job\.sh (\S+) (wait|stop)", command, re.S)
     if job and RUNNER.splitlines()[-1] in job[1]:
         return f"job {job[2]}:\n{base64.b64decode(stdin).decode()}"
     for pattern, words in SHORT:

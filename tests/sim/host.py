@@ -230,9 +230,12 @@ class SimHost(State):
         return self.files.real(path).read_text()
 
     def _df(self, call: Call) -> Reply:
-        if call.words != ("--output=avail", "-m", "/var/lib"):
-            raise NotModelled(call)
-        return Reply(f"Avail\n{self.free:>5}\n")
+        match call.words:
+            case ["--output=avail", "-m", "/var/lib"]:
+                return Reply(f"Avail\n{self.free:>5}\n")
+            case ["--output=avail", "-B1", "/var/lib/halofleet/incoming"]:
+                return Reply(f"Avail\n{self.free << 20}\n")
+        raise NotModelled(call)
 
     def _uname(self, call: Call) -> Reply:
         known = {"-m": f"{self.arch}\n", "-s": "Linux\n"}

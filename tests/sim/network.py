@@ -104,6 +104,8 @@ class Network:
                 connected = [(network, values) for network, values in self._connected()]
                 routes = [(route.network, route.json()) for route in self.routes]
                 return _json([values for _, values in sorted([*connected, *routes], key=lambda each: each[0])])
+            case ["-4", "route", "show", "default"]:
+                return Reply("".join(str(route) for route in self.routes if route.destination == "default"))
             case ["-4", "route", "show", destination] if destination[0].isdigit() and "/" not in destination:
                 return Reply("".join(str(route) for route in self.routes if route.destination == destination))
             case ["route", "delete", destination, "via", gateway, "dev", name]:

@@ -48,4 +48,4 @@ class Nftables:
 
 def listed(body: str) -> str:
     """As nft lists it: a set of one element loses its braces, one address its length (nft 1.0.6 and 1.1.3)."""
-    return re.sub(r"{ ([\w-]+) }", r"\1", body).replace("/32 ", " ")
+    return re.sub(r'{ ("?[\w-]+"?) }', r"\1", body).replace("/32 ", " ")

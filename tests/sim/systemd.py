@@ -12,9 +12,13 @@ from tests.sim.units import Manager, Unit, quoted
 class Systemd(Manager):
     """Programs: systemctl, systemd-run."""
 
+    version = 257
+
     def systemctl(self, call: Call) -> Reply:
         words = [word for word in call.words if word not in ("--quiet", "--")]
         match words:
+            case ["--version"]:  # trixie's
+                return Reply(f"systemd {self.version} ({self.version}.9-1~deb13u1)\n+PAM +AUDIT +SELINUX\n")
             case ["show", *rest]:
                 return self._show(rest, call)
             case ["daemon-reload"]:

@@ -84,9 +84,7 @@ def test_a_key_replaced_on_the_node_is_taken_over_and_the_server_restarted(stage
     assert stage.run("llama_server", sim).flat == []
 
 
-@pytest.mark.parametrize(
-    "text", ["no-line-break-at-the-end", "two-line-breaks-at-the-end\n\n", "from-a-windows-box\r\n"]
-)
+@pytest.mark.parametrize("text", ["no-line-break-at-the-end", "two-line-breaks-at-the-end\n\n"])
 def test_a_key_that_a_person_wrote_is_taken_over_once(stages: Stages, text: str) -> None:
     stage = stages("debian", "halo1")
     sim = stage.before("llama_server")
@@ -291,7 +289,7 @@ def test_a_bad_key_file_stops_before_the_node_loses_its_key(stages: Stages) -> N
     stage.run("llama_server", sim)
     before = sim.state()
     chosen(stage, "too short\n")
-    with pytest.raises(Failed, match=r"serves\.chat\.api_key_file: \S+ holds no key"):
+    with pytest.raises(Failed, match=r"serves\.chat\.api_key_file: \S+ is no key file"):
         stage.run("llama_server", sim)
     assert sim.state() == before
 
@@ -303,13 +301,28 @@ def test_a_serve_under_another_name_replaces_the_first(stages: Stages) -> None:
     stage.run("llama_server", sim)
     serve = {"model": "tiny", "controller": "halo1", "workers": ["halo2", "halo3"], "context": 2048}
     stage.change(serves={"talk": serve})
+    (command,) = stage.run("endpoints", sim).flat
+    assert command.startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && ")
     commands = stage.run("llama_server", sim).commands
-    assert [operation for operation, _ in commands] == ["no other servers", "API key of talk", "serving talk"]
-    assert commands[0][1][0].startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && ")
+    assert [operation for operation, _ in commands] == ["API key of talk", "serving talk"]
     assert sorted(sim.systemd.enabled - sim.systemd.vendor) == [
         "halofleet-firewall.service",
         "halofleet-server-talk.service",
     ]
+
+
+@pytest.mark.parametrize(("change", "left"), [({"port": 8090}, 0), ({"bind": "127.0.0.1"}, 0), ({"context": 4096}, 1)])
+def test_a_server_at_another_endpoint_is_withdrawn_before_the_firewall_forgets_its_port(
+    stages: Stages, change: dict[str, Any], left: int
+) -> None:
+    stage = stages("fedora", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    assert stage.run("endpoints", sim).flat == []
+    stage.change(**{f"serves__chat__{key}": value for key, value in change.items()})
+    stage.run("endpoints", sim)
+    assert [NAME in sim.systemd.units, NAME in sim.systemd.enabled] == [bool(left)] * 2
 
 
 @pytest.mark.parametrize("known", [None, "known-here-7f3a91c4"])

@@ -53,7 +53,8 @@ def connect(sim: SimHost, content: bytes = CONTENT) -> None:
     program.write_text(CURL.format(url=URL, web=web))
     program.chmod(0o755)
     sim.packages.installed.add("curl")
-    sim.programs["df"] = lambda call: Reply(f"Avail\n{sim.free}\n" if call.words[-1] == FOLDER else "")
+    df = sim.programs["df"]
+    sim.programs["df"] = lambda call: Reply(f"Avail\n{sim.free}\n") if call.words[-1] == FOLDER else df(call)
 
 
 def folder_here(stage: Stage, names: list[str]) -> Path:
@@ -105,9 +106,13 @@ def test_a_controller_gets_the_file_checked_and_recorded(stages: Stages, flavour
     arriving = f"/var/lib/halofleet/incoming/{digest}"
     ((operation, commands),) = stage.run("models", sim).commands
     assert operation == "models present"
+    assert commands.pop(0) == "df --output=avail -B1 /var/lib/halofleet/incoming | tail -n 1"
     assert commands[0] == f"stat -c %s {arriving} 2>/dev/null || echo 0"
     assert commands[1] == f"append {arriving} from 0"
-    assert f"chown root:root {arriving} && chmod 644 {arriving} && mv -f {arriving} {PATH}" in commands[2]
+    assert (
+        f"sync {arriving} && chown root:root {arriving} && chmod 644 {arriving} && mv -f {arriving} {PATH}"
+        in commands[2]
+    )
     assert len(commands) == 3
     assert sim.files.real(PATH).read_bytes() == stage.home.model.read_bytes()
     assert sim.text(f"{PATH}.sha256").startswith(f"{digest} {stage.home.model.stat().st_size}-")
@@ -120,7 +125,7 @@ def test_a_model_that_changed_on_the_node_is_sent_again(stages: Stages) -> None:
     sim = stage.before("rpc_server")
     path = sim.files.real(PATH)
     path.write_bytes(path.read_bytes()[:-1])
-    assert len(stage.run("models", sim).flat) == 3
+    assert len(stage.run("models", sim).flat) == 4
     assert path.read_bytes() == stage.home.model.read_bytes()
     assert stage.run("models", sim).flat == []
 
@@ -131,7 +136,7 @@ def test_a_model_that_changed_here_is_sent_again(stages: Stages) -> None:
     other = stage.home.folder / "other.gguf"
     other.write_bytes(b"GGUF other")
     stage.change(models__tiny__file=str(other))
-    assert len(stage.run("models", sim).flat) == 3
+    assert len(stage.run("models", sim).flat) == 4
     assert sim.files.real(PATH).read_bytes() == b"GGUF other"
 
 
@@ -238,7 +243,7 @@ def test_every_part_is_sent_and_the_folder_is_open_to_the_service(stages: Stages
     sim = before(stage)
     commands = stage.run("models", sim).flat
     assert commands[0] == f"directory {FOLDER}/tiny 755 root:root"
-    assert [command.split()[0] for command in commands[1:]] == ["stat", "append", "["] * 3
+    assert [command.split()[0] for command in commands[2:]] == ["stat", "append", "["] * 3
     there = sim.files.real(f"{FOLDER}/tiny")
     assert sorted(path.name for path in there.glob(PATTERN)) == PARTS
     assert not (there / "README.md").exists()
@@ -253,7 +258,7 @@ def test_one_part_that_changed_is_sent_again_alone(stages: Stages) -> None:
     part = sim.files.real(f"{FOLDER}/tiny/{PARTS[1]}")
     right = part.read_bytes()
     part.write_bytes(b"bit rot")
-    assert len(stage.run("models", sim).flat) == 3
+    assert len(stage.run("models", sim).flat) == 4
     assert part.read_bytes() == right
 
 

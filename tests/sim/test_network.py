@@ -22,8 +22,8 @@ def up(device: str, address: str, *routes: tuple[str, str], mtu: int = 1500, for
     checks, what = [f"ip -4 -o address show dev {device} | grep -qF {address}"], [f"address {address}"]
     if device != "lo":
         checks.append(f"ip -o link show dev {device} | grep -qF ' mtu {mtu} '")
-        checks.append(f"grep -qx {forwards:d} /proc/sys/net/ipv4/conf/{device}/forwarding")
-        what.append(f"mtu {mtu} forwarding {forwards:d}")
+        checks += [f"grep -qx 1 /proc/sys/net/ipv4/conf/{device}/forwarding"] if forwards else []
+        what.append(f"mtu {mtu} forwarding" if forwards else f"mtu {mtu}")
     checks += [f"ip -4 route show {to} | grep -qF 'via {gateway} dev {device}'" for to, gateway in routes]
     what += [f"route {to}" for to, _ in routes]
     return [
@@ -53,7 +53,7 @@ def test_a_fresh_host(stages: Stages, flavour: str) -> None:
 
 def test_a_new_address_touches_only_its_link(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
-    sim = stage.before("firewall")
+    sim = stage.before("llama_cpp")
     stage.change(links__0__number=1)
     assert stage.run("network", sim).flat == [
         FILES[1][0],
@@ -65,7 +65,7 @@ def test_a_new_address_touches_only_its_link(stages: Stages) -> None:
 
 def test_an_address_that_somebody_removed_comes_back(stages: Stages) -> None:
     stage = stages("fedora", "halo2")
-    sim = stage.before("firewall")
+    sim = stage.before("llama_cpp")
     sim.network.addresses["thunderbolt1"] = ["192.168.7.1/24"]
     assert stage.run("network", sim).flat == reload(*up("thunderbolt1", "10.44.0.8/31"))
 
@@ -73,7 +73,7 @@ def test_an_address_that_somebody_removed_comes_back(stages: Stages) -> None:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_link_that_left_the_inventory_leaves_no_file_and_no_address(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")
-    sim = stage.before("firewall")
+    sim = stage.before("llama_cpp")
     stage.change(links__1=None)
     run = stage.run("network", sim)
     assert run.flat[0] == f"rm -f {FILE.format('thunderbolt1')}"
@@ -99,7 +99,7 @@ def test_what_networkd_runs_with_is_what_the_file_says(stages: Stages) -> None:
 def test_an_address_that_networkd_knows_nothing_of_is_taken_away(stages: Stages) -> None:
     """As after a restart of networkd: the link left the inventory, the address of its time is still there."""
     stage = stages("fedora", "halo2")
-    sim = stage.before("firewall")
+    sim = stage.before("llama_cpp")
     sim.files.real(FILE.format("thunderbolt1")).unlink()
     sim.networkd.reload()
     sim.network.addresses["thunderbolt1"] = ["10.44.0.8/31", "192.168.7.1/24"]
@@ -112,7 +112,7 @@ def test_an_address_that_networkd_knows_nothing_of_is_taken_away(stages: Stages)
 
 def test_a_file_that_was_written_since_networkd_read_it_is_read(stages: Stages) -> None:
     stage = stages("debian", "halo2")
-    sim = stage.before("firewall")
+    sim = stage.before("llama_cpp")
     sim.files.real(FILE.format("thunderbolt0")).touch()
     assert stage.run("network", sim).flat == reload(*up("thunderbolt0", "10.44.0.1/31"))
     assert stage.run("network", sim).flat == []
@@ -121,7 +121,7 @@ def test_a_file_that_was_written_since_networkd_read_it_is_read(stages: Stages) 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_after_a_reboot_nothing_is_unread_but_what_was_written_since(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")
-    sim = stage.before("firewall")
+    sim = stage.before("llama_cpp")
     paths = [sim.files.real(FILE.format(name)) for name in ("thunderbolt0", "thunderbolt1")]
     for path in paths:
         os.utime(path, (1_700_000_000, 1_700_000_000))

@@ -45,9 +45,10 @@ def test_a_worker_behind_another_listens_on_its_loopback_address(stages: Stages,
     assert stage.run("rpc_server", sim).ended
     assert " --host 10.44.255.252 --port 50052\n" in sim.text(PATH)
     assert stage.run("rpc_server", sim).flat == []
-    assert stage.run("withdrawn", sim).flat == []
+    assert stage.run("endpoints", sim).flat == []
     stage.changed.clear()
-    assert stage.run("withdrawn", sim).flat == [f"systemctl stop {NAME}"]
+    (command,) = stage.run("endpoints", sim).flat
+    assert command.startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && ")
     stage.run("rpc_server", sim)
     assert " --host 10.44.0.5 --port 50052\n" in sim.systemd.units[NAME].text
 
@@ -76,21 +77,23 @@ def test_a_worker_that_is_let_go_is_stopped_and_removed(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
     sim = stage.before("llama_server")
     stage.change(serves__chat__workers=["halo3"])
-    (command,) = stage.run("withdrawn", sim).flat
+    (command,) = stage.run("endpoints", sim).flat
     assert command.startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && systemctl daemon-reload")
     assert NAME not in sim.systemd.units
     assert NAME not in sim.systemd.enabled
     assert not sim.files.real(PATH).exists()
-    assert stage.run("withdrawn", sim).flat == []
+    assert stage.run("endpoints", sim).flat == []
 
 
 def test_a_worker_that_moves_is_stopped_before_the_firewall_forgets_its_port(stages: Stages) -> None:
     stage = stages("fedora", "halo2")
     sim = stage.before("llama_server")
-    assert stage.run("withdrawn", sim).flat == []
+    assert stage.run("endpoints", sim).flat == []
     stage.change(serves__chat__rpc_port=50060)
-    assert stage.run("withdrawn", sim).flat == [f"systemctl stop {NAME}"]
+    (command,) = stage.run("endpoints", sim).flat
+    assert command.startswith(f"systemctl disable --now --quiet {NAME} && rm -f {PATH} && ")
     assert NAME not in sim.systemd.units, "it runs no more"
+    assert NAME not in sim.systemd.enabled, "nor after a reboot"
 
 
 def test_a_worker_that_died_is_started_again(stages: Stages) -> None:
@@ -138,11 +141,11 @@ def test_a_worker_that_does_not_let_itself_be_stopped_stays_known(stages: Stages
     sim = stage.before("llama_server")
     stage.change(serves__chat__workers=["halo3"])
     sim.systemd.units[NAME].immortal = True
-    assert not stage.run("withdrawn", sim, dies_after=99).ended
+    assert not stage.run("endpoints", sim, dies_after=99).ended
     assert sim.files.real(PATH).is_file()
     assert sim.systemd.units[NAME].active == "active"
     sim.systemd.units[NAME].immortal = False
-    assert stage.run("withdrawn", sim).ended
+    assert stage.run("endpoints", sim).ended
     assert NAME not in sim.systemd.units
     assert not sim.files.real(PATH).exists()
-    assert stage.run("withdrawn", sim).flat == []
+    assert stage.run("endpoints", sim).flat == []

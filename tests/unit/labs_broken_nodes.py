@@ -87,7 +87,7 @@ def group_named_as_a_node(data: Data, random: Random) -> Told:
 def no_system(data: Data, random: Random) -> Told:
     name, _ = node(data, random)
     for other, said in data["nodes"].items():
-        said["os"] = "fedora-43"
+        said["os"] = "debian-13"
         if other == name:
             del said["os"]
     del data["defaults"]["os"]

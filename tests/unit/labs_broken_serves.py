@@ -81,15 +81,16 @@ def port_of_two_serves(data: Data, random: Random) -> Told:
 @SERVES.add()
 def port_of_ssh(data: Data, random: Random) -> Told:
     name, said = serve(data, random)
-    said["port"] = 22
-    return f"serves.{name}.port", f"22 is taken on {said['controller']} by SSH"
+    data["defaults"]["ssh"] = {"port": 2222}
+    said["port"] = 2222
+    return f"serves.{name}.port", f"2222 is taken on {said['controller']} by SSH"
 
 
 @SERVES.add()
 def port_out_of_range(data: Data, random: Random) -> Told:
     name, said = serve(data, random)
     key = random.choice(["port", "rpc_port"])
-    said[key] = random.choice([0, 65536, -1])
+    said[key] = random.choice([0, 1023, 65536, -1])
     return f"serves.{name}.{key}", f"{said[key]} must be at"
 
 

@@ -54,7 +54,9 @@ def labs(draw: st.DrawFn, *, least: int = 1, topologies: Sequence[str] = TOPOLOG
     }
     if random.random() < 0.5:
         data |= {"virtual": {}}
-        data["defaults"]["kernel"] = "none"
+        data["defaults"] |= {"kernel": "none", "os": "debian-13"}
+        for said in data["nodes"].values():
+            said.pop("os", None)
     _wire(random, data, topology, names)
     name_ports(random, data)
     data["serves"] = _serves(random, data)

@@ -25,10 +25,8 @@ from inventory.spec.boards import boards
 from inventory.spec.language.nodes import Memory
 from inventory.spec.report import report
 from inventory.spec.report.drawing import draw
-from inventory.spec.report.serves import RPC_UNIT, gpu, server_unit
+from inventory.spec.report.serves import gpu
 from inventory.spec.report.text import WIDTH
-from roles.llama_server.plan import PATTERN
-from roles.rpc_server.plan import UNIT
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path("tests/unit/plan_corpus")
@@ -45,11 +43,6 @@ def test_exactly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.environ.get("HALOFLEET_REWRITE"):
         expected.write_text(text)
     assert text == expected.read_text()
-
-
-def test_the_units_are_called_as_the_roles_call_them() -> None:
-    assert RPC_UNIT == UNIT
-    assert PATTERN.replace("*", "chat") == server_unit("chat")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +72,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
     ids = draw(st.lists(st.integers(1, 180), min_size=1, max_size=draw(st.sampled_from((5, 12, 40))), unique=True))
     longest = draw(st.sampled_from((0, 5, 27)))
     tails = draw(st.lists(st.text("ab-", max_size=longest), min_size=len(ids), max_size=len(ids)))
-    names = [f"n{index}{tail}" for index, tail in enumerate(tails)]
+    names = [f"n{index}{tail}".rstrip("-") for index, tail in enumerate(tails)]
     some = st.sampled_from(names)
     links: list[dict[str, Any]] = []
     plugged: Counter[str] = Counter()

@@ -176,7 +176,7 @@ def test_a_release() -> None:
 
 
 SNAPSHOT = [
-    "os debian-13", "arch x86_64", "free 78567", "systemd yes", "root yes", "interface lo", "interface host0",
+    "os debian-13", "arch x86_64", "free 78567", "systemd 257", "root yes", "interface lo", "interface host0",
     "interface thunderbolt0",
     "ssh_interface host0",
 ]  # fmt: skip
@@ -184,7 +184,7 @@ SNAPSHOT = [
 
 def test_a_snapshot() -> None:
     assert Snapshots().process(SNAPSHOT) == Snapshot(
-        "debian-13", "x86_64", 78567, True, True, frozenset({"lo", "host0", "thunderbolt0"}), "host0", ""
+        "debian-13", "x86_64", 78567, 257, True, frozenset({"lo", "host0", "thunderbolt0"}), "host0", ""
     )
     assert Snapshots().process([*SNAPSHOT, "lock me@here pid 7 since 2026"]).lock == "me@here pid 7 since 2026"
 
@@ -196,7 +196,7 @@ def test_a_snapshot() -> None:
         ("os debian-13", ["os"]),
         ("arch x86_64", ["architecture"]),
         ("free 78567", ["free space in /var/lib"]),
-        ("systemd yes", ["PID 1"]),
+        ("systemd 257", ["PID 1"]),
         ("root yes", ["commands run as root"]),
         ("interface thunderbolt0", ["interface thunderbolt0"]),
     ],
@@ -246,7 +246,7 @@ def test_a_key(seen: str, private: bool) -> None:
 
 
 def test_a_key_by_the_real_command(tmp_path: Path) -> None:
-    """Byte for byte; an empty file or line is no key."""
+    """Byte for byte; an empty file, or a line that is no key, makes none."""
     path = tmp_path / "a serve's.key"
     command = ["/bin/sh", "-c", KeyState().command(str(path)).get_raw_value()]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
@@ -254,9 +254,12 @@ def test_a_key_by_the_real_command(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
     path.write_bytes(b"\n")
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
-    path.write_bytes(b"0123456789abcdef\r\n")
+    for bad in (b"0123456789abcdef\r\n", b"# my key\n0123456789abcdef\n", b"short\n0123456789abcdef\n"):
+        path.write_bytes(bad)
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    path.write_bytes(b"0123456789abcdef\n\nfedcba9876543210\n")
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert KeyState().process(lines).digest == hashlib.sha256(b"0123456789abcdef\r\n").hexdigest()
+    assert KeyState().process(lines).digest == hashlib.sha256(b"0123456789abcdef\n\nfedcba9876543210\n").hexdigest()
 
 
 def test_a_programs_own_words_are_what_the_command_looks_for() -> None:

@@ -401,7 +401,7 @@ def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_p
 
     def differs(seen: Device | None = None, *, unread: str = "", interface: network.plan.Interface = cable) -> bool:
         devices = right if seen is None else right | {interface.name: seen}
-        return network.operations.differs(interface, Links(True, frozenset({unread}), devices), plan.ranges)
+        return network.operations.differs(interface, Links(True, frozenset({unread}), devices), plan.links_range)
 
     assert not differs()
     assert not differs(unread="thunderbolt1")
@@ -411,7 +411,8 @@ def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_p
     for addresses in ((), ("10.44.0.0/24",), ("10.44.0.0/31", "10.44.0.3/31")):
         assert differs(replace(now, addresses=addresses))
     assert differs(replace(now, mtu=9000))
-    assert differs(replace(now, forwards=True))
+    assert not differs(replace(now, forwards=True)), "the firewall lets nothing through"
+    assert differs(now, interface=replace(cable, forwards=True))
     assert differs(replace(now, routes=frozenset()))
     for other in (
         {(*route[:2], "")},
@@ -436,7 +437,8 @@ def test_only_what_is_in_the_labs_ranges_and_on_no_link_of_ours_is_stray(tmp_pat
             ("10.44.0.8/31", "192.168.7.1/24"),
             routes=frozenset({("10.44.255.252", "10.44.0.9", ""), ("10.99.0.0/16", "10.44.0.9", "")}),
         ),
-        "enp1s0": Device(("10.44.255.255/32", "10.45.0.9/32", "10.46.0.0/32")),
+        "wg0": Device(("10.44.255.255/32", "10.44.0.5/24", "10.45.0.9/32")),  # somebody else's shapes
+        "enp1s0": Device(("10.44.0.1/31",)),  # of another interface of ours
     }
     assert [
         command.partition(" 2>")[0] for command in network.operations.stray(plan, Links(True, frozenset(), seen))
@@ -444,8 +446,7 @@ def test_only_what_is_in_the_labs_ranges_and_on_no_link_of_ours_is_stray(tmp_pat
         "ip address delete 10.44.255.253/32 dev lo",
         "ip route delete 10.44.255.252 via 10.44.0.9 dev thunderbolt1",
         "ip address delete 10.44.0.8/31 dev thunderbolt1",
-        "ip address delete 10.44.255.255/32 dev enp1s0",
-        "ip address delete 10.45.0.9/32 dev enp1s0",
+        "ip address delete 10.44.0.1/31 dev enp1s0",
     ]
 
 

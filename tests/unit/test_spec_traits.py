@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inventory.spec import Lab, home, load
+from inventory.spec.__main__ import check
 
 LAB = """
 management: 10.43.0.0/24
@@ -26,7 +27,7 @@ def lab(folder: Path, node: str = "", *, defaults: str = "", groups: str = "", v
     path.write_text(
         LAB.format(
             node=node,
-            defaults=f"{{os: fedora-43, {'kernel: none, ' if virtual else ''}{defaults}}}",
+            defaults=f"{{os: {'debian-13, kernel: none' if virtual else 'fedora-43'}, {defaults}}}",
             groups=f"{{{groups}}}",
             virtual="virtual: {}" if virtual else "",
         )
@@ -98,8 +99,7 @@ def test_gpu_and_reserve_are_alternatives(
 
 
 def test_virtual_hosts_get_a_key_of_the_labs_own(tmp_path: Path) -> None:
-    made = lab(tmp_path, "ssh: {key: /k}", virtual=True)
-    assert made.ssh("halo1").key == Path("/k")
+    made = lab(tmp_path, virtual=True)
     assert made.ssh("halo2").key == home.virtual_key("lab")
 
 
@@ -111,3 +111,15 @@ def test_off_is_a_word(tmp_path: Path) -> None:
     """YAML takes it for false."""
     made = lab(tmp_path, 'iommu: "off"', defaults="iommu: off")
     assert {made.node(name).iommu for name in made.nodes} == {"off"}
+
+
+def test_ports_as_the_kernel_and_labels_write_them(tmp_path: Path) -> None:
+    ports = "{halo1: enP1p1s0, halo2: AA:BB:CC:DD:EE:0F}"
+    path = lab(tmp_path).path
+    path.write_text(path.read_text() + f"links:\n  - usb4: {ports}\n")
+    assert [end.port for end in load(path).links[0].ends] == ["enP1p1s0", "aa:bb:cc:dd:ee:0f"]
+
+
+def test_check_prints_the_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(lab(tmp_path).path) == 0
+    assert "halo2: is in no serve" in capsys.readouterr().err

@@ -19,40 +19,22 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from inventory.spec import boards
-from inventory.spec.errors import did_you_mean
-
-NAME = r"^[a-z][a-z0-9-]{0,30}$"
-INTERFACE = r"^[a-z][a-z0-9_.-]{0,14}$"
-USER = r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$"
-SUITE = r"^[a-z]+$"
-SHA256 = r"^[0-9a-f]{64}$"
-COMMIT = r"^[0-9a-f]{7,40}$"
-OS = r"^(debian|ubuntu|fedora)-[0-9]+(\.[0-9]+)?$"
-REF = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
-VOCABULARY = r"^[a-z0-9.-]+$"
-TEXT = r"^[^\x00-\x1f\x7f]+$"
-LINK_PORT = r"^([a-z][a-z0-9_.-]{0,14}|pci-[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|[0-9a-f]{2}(:[0-9a-f]{2}){5})$"
-URL = r"^https?://[^\x00-\x20\x7f]+$"
-LOCATION = r"^[^\x00-\x1f\x7f -][^\x00-\x1f\x7f]*$"
-
-INTERFACE_NAME = re.compile(INTERFACE)
-
-PATTERNS = {
-    NAME: "must be a name: lower-case letters, digits and dashes, a letter first, at most 31",
-    INTERFACE: "must be a network interface: lower-case letters, digits and _.-, a letter first, at most 15",
-    USER: "must be a user name",
-    SUITE: "must be a suite's name in lower-case letters, such as trixie",
-    SHA256: "must be a SHA-256: 64 hexadecimal digits in lower case",
-    COMMIT: "must be a commit: 7 to 40 hexadecimal digits in lower case",
-    OS: "must be debian, ubuntu or fedora, a dash and the version, such as debian-13",
-    REF: "must be a tag or a commit: letters, digits and ._/-, a letter or digit first",
-    VOCABULARY: "must be the NAME of a models/ggml-vocab-NAME.gguf: lower-case letters, digits, dots and dashes",
-    TEXT: "must be one line of text that is not empty",
-    LINK_PORT: "must be an interface's name, PCI path (pci-0000:c8:00.5) or MAC address (aa:bb:cc:dd:ee:ff)",
-    URL: "must be a URL: http:// or https://, without spaces",
-    LOCATION: "must be one line of text that is not empty and does not begin with a dash or a space",
-}
-"""Every pattern in words: nobody should have to read a regular expression in an error."""
+from inventory.spec.errors import did_you_mean, printable, quoted
+from inventory.spec.language.patterns import (
+    COMMIT,
+    INTERFACE,
+    LINK_PORT,
+    LOCATION,
+    NAME,
+    OS,
+    REF,
+    SHA256,
+    SUITE,
+    TEXT,
+    URL,
+    USER,
+    VOCABULARY,
+)
 
 Name = Annotated[str, Field(pattern=NAME)]
 """A node, model or serve. It becomes a host name, a file name and part of a unit's name."""
@@ -61,12 +43,31 @@ Interface = Annotated[str, Field(pattern=INTERFACE)]
 """A network interface; the kernel's limit is 15 characters (IFNAMSIZ less the NUL)."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _unprivileged(port: int) -> int:
+    if port < 1024:
+        raise rule("must be at least 1024: lower ports are root's, and the services run as an ordinary user")
+    return port
+
+
+ServicePort = Annotated[
+    int,
+    Field(le=65535),
+    AfterValidator(_unprivileged),
+    WithJsonSchema({"type": "integer", "minimum": 1024, "maximum": 65535}),
+]
+"""Of our own units, which have no capability."""
+
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 Os = Annotated[str, Field(pattern=OS)]
 """ID and VERSION_ID of /etc/os-release, joined by a dash: `debian-13`, `ubuntu-26.04`, `fedora-43`."""
 
 Text = Annotated[str, Field(pattern=TEXT)]
 """One argument: a line break in it would become a second line of a unit."""
+
+Word = Annotated[Text, AfterValidator(lambda word: words_apart(word))]
+"""One argument of a program."""
 
 Location = Annotated[str, Field(pattern=LOCATION)]
 """A path or URL: a program would take a leading dash for an option."""
@@ -93,34 +94,66 @@ def _address(value: Any, parse: ValidatorFunctionWrapHandler) -> IPv4Address:
 def _network(value: Any, parse: ValidatorFunctionWrapHandler) -> IPv4Network:
     try:
         network: IPv4Network = parse(value)
+        if isinstance(value, str) and not _CIDR.fullmatch(value):
+            raise ValueError(value)
     except ValueError:
         raise rule(_network_words(value)) from None
     return network
 
 
+def _prefixed(value: Any, parse: ValidatorFunctionWrapHandler) -> IPv4Network:
+    """A lone address would be taken for a /32, and 0.0.0.255 for a mask."""
+    network = _network(value, parse)
+    if isinstance(value, str) and "/" not in value:
+        raise rule(_NO_NETWORK)
+    return network
+
+
+_NO_NETWORK = "must be an IPv4 network with its prefix, such as 10.44.0.0/16"
+_CIDR = re.compile(r"[0-9.]+(/[0-9]{1,2})?", re.ASCII)
+
+
 def _network_words(value: Any) -> str:
-    if isinstance(value, str) and "/" in value:
+    if isinstance(value, str) and "/" in value and _CIDR.fullmatch(value):
         try:
             return f"has bits set behind the prefix; did you mean {IPv4Network(value, strict=False)}?"
         except ValueError:
             pass
-    return "must be an IPv4 network, such as 10.44.0.0/16"
+    return _NO_NETWORK
 
 
 def _absolute(path: Path) -> Path:
+    if str(path).startswith("~"):
+        raise rule("must be an absolute path; ~ is not expanded, for a node has other homes: write it out")
     if not path.is_absolute() or not str(path).isprintable():
         raise rule("must be an absolute path")
     return path
 
 
-def _expanded(path: Path) -> Path:
-    try:
-        path = path.expanduser()
-    except RuntimeError:
-        raise rule("names a home directory that does not exist") from None
-    if not path.is_absolute() or not str(path).isprintable():
-        raise rule("must be an absolute path or begin with ~/")
+def _file(value: Any, parse: ValidatorFunctionWrapHandler) -> Path:
+    path: Path = parse(value)
+    if str(value).endswith("/"):
+        raise rule("is a folder, but must be a file; a model in parts is `directory:`")
     return path
+
+
+def _key_file(value: Any, _: ValidatorFunctionWrapHandler) -> Path:
+    """No message repeats the value: it may be the key itself."""
+    try:
+        path = Path(value).expanduser()
+    except (TypeError, RuntimeError):
+        path = Path()
+    if not path.is_absolute() or not str(path).isprintable():
+        raise together("must be the path of a file, absolute or beginning with ~/, not the key itself")
+    return path
+
+
+def words_apart(word: str) -> str:
+    """A program would take a flag and its value in one word for one long flag."""
+    flag, _, value = word.partition(" ")
+    if word.startswith("-") and value and "=" not in flag:
+        raise rule(f"is two words; write them apart: [{printable(flag)}, {quoted(value.strip())}]")
+    return word
 
 
 def _below(folder: str) -> str:
@@ -153,15 +186,19 @@ Size = Annotated[int, BeforeValidator(_gib), WithJsonSchema({"type": "string", "
 """GiB."""
 
 Board = Annotated[str, AfterValidator(_known_board), WithJsonSchema({"type": "string", "enum": sorted(boards.known())})]
-LinkPort = Annotated[str, Field(pattern=LINK_PORT)]
+LinkPort = Annotated[str, Field(pattern=LINK_PORT), AfterValidator(lambda port: port.lower() if ":" in port else port)]
+"""A MAC address becomes lower case, as Linux shows it."""
 Usb4Mtu = Annotated[int, Field(ge=1280, le=65520)]
 """Bytes: the least that IPv6 allows, and the most that is in use over thunderbolt_net (llama.cpp#26746)."""
 EthernetMtu = Annotated[int, Field(ge=1280, le=9216)]
 """Bytes: the least that IPv6 allows, and the jumbo frames that common switches pass."""
 Address = Annotated[IPv4Address, WrapValidator(_address)]
-Network = Annotated[IPv4Network, WrapValidator(_network)]
+Network = Annotated[IPv4Network, WrapValidator(_prefixed)]
+Clients = Annotated[IPv4Network, WrapValidator(_network)]
+"""A network, or a single host."""
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-KeyFile = Annotated[Path, AfterValidator(_expanded)]
+FilePath = Annotated[AbsolutePath, WrapValidator(_file)]
+KeyFile = Annotated[Path, WrapValidator(_key_file)]
 """`~` is expanded."""
 
 User = Annotated[str, Field(pattern=USER)]

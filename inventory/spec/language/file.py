@@ -29,7 +29,7 @@ class LabFile(Spec):
     """The nodes are hosts that `make lab` boots on this machine. Left out: they are boxes."""
     links_range: Annotated[Network, Field(examples=["10.64.0.0/14"])] = IPv4Network("10.44.0.0/16")
     """Every cable gets a /31 from its bottom, every node a loopback address from its top, so nobody numbers cables. It
-    overlaps no other network. A /16 holds every cable between ids up to 181, a /14 between all 254."""
+    overlaps no other network. A /16 holds every cable between ids up to 181, a /15 between all 254."""
     defaults: Annotated[Traits, Field(examples=[{"os": "fedora-43", "backend": "vulkan"}])] = Traits()
     """What is true of every node, unless its group or the node itself says otherwise."""
     groups: Annotated[

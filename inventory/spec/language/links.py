@@ -10,11 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, Tag, WithJsonSchema
 
+from inventory.spec.errors import show
 from inventory.spec.language.base import Spec
 from inventory.spec.language.fields import (
-    INTERFACE,
-    LINK_PORT,
-    NAME,
     EthernetMtu,
     Interface,
     LinkPort,
@@ -26,6 +24,7 @@ from inventory.spec.language.fields import (
     tagged,
     together,
 )
+from inventory.spec.language.patterns import INTERFACE, LINK_PORT, NAME
 
 
 class End(Spec):
@@ -40,8 +39,10 @@ class End(Spec):
 
 def _ends(value: Any) -> Any:
     """Either way to write the ends as a mapping of what stands at each."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+    if isinstance(value, list):
         for index, name in enumerate(value):
+            if not isinstance(name, str):
+                raise together(f"entry {index + 1} of the list is {show(name)}, which is not text")
             if name in value[:index]:
                 raise together(f"{name} stands twice; a link joins different nodes")
         return {name: {} for name in value}

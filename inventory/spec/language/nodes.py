@@ -45,6 +45,10 @@ class Ssh(Spec):
     own."""
 
 
+RESERVE = 8
+"""GiB. Of a box without a desktop; where the file names no reserve."""
+
+
 class Memory(Spec):
     """How a box's memory is shared between the GPU and everything else."""
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from inventory.spec.language.base import Spec
-from inventory.spec.language.fields import Address, KeyFile, Name, Network, Port, Text, rule
+from inventory.spec.language.fields import Address, Clients, KeyFile, Name, ServicePort, Text, rule, words_apart
 
 OURS = (
     *("--api-key", "--api-key-file", "--host", "--port", "--model", "-m", "--rpc", "--alias", "-a"),
     *("--ctx-size", "-c", "--hf-token", "-hft"),
+    *("--hf-repo", "-hf", "-hfr", "--model-url", "-mu", "--models-dir"),
 )
 """Flags of llama-server that follow from other fields; a key among them would be a secret in the file."""
 
 
 def _not_ours(word: str) -> str:
-    if word.split("=", 1)[0] in OURS:
+    flag = re.split("[= ]", word, maxsplit=1)[0]
+    if flag.replace("_", "-") in OURS:  # llama.cpp takes either
         raise rule("is halofleet's to set; leave it out")
-    return word
+    return words_apart(word)
 
 
 class Serve(Spec):
@@ -31,13 +34,13 @@ class Serve(Spec):
     """The node that runs llama-server and answers the API. The weights lie on its disk."""
     workers: Annotated[tuple[Name, ...], Field(examples=[["halo2", "halo3"]])] = ()
     """At most 16, in the order in which they get layers. The controller computes too, and is not listed."""
-    port: Annotated[Port, Field(examples=[8081])] = 8080
+    port: Annotated[ServicePort, Field(examples=[8081])] = 8080
     """Of the API. Two serves on one controller need two."""
     bind: Annotated[Address | None, Field(examples=["127.0.0.1"])] = None
     """Where the API listens: the controller's management address (left out), 127.0.0.1 or 0.0.0.0."""
-    rpc_port: Annotated[Port, Field(examples=[50053])] = 50052
+    rpc_port: Annotated[ServicePort, Field(examples=[50053])] = 50052
     """On which every worker's RPC server listens, on its link only."""
-    context: Annotated[int, Field(ge=256, examples=[32768])] = 4096
+    context: Annotated[int, Field(ge=256, le=2**31 - 1, examples=[32768])] = 4096
     """Tokens (`--ctx-size`), for all slots together."""
     api_key_file: Annotated[KeyFile | None, Field(examples=["~/.config/chat.key"])] = None
     """A file on the control machine that holds the API key. Left out: the controller makes one, and the control machine
@@ -51,5 +54,5 @@ class Serve(Spec):
 class Firewall(Spec):
     """Who may reach what. RPC ports have no field: a controller's link is the only way in."""
 
-    api: Annotated[tuple[Network, ...] | None, Field(examples=[["192.168.1.0/24", "10.8.0.0/24"]])] = None
+    api: Annotated[tuple[Clients, ...] | None, Field(examples=[["192.168.1.0/24", "10.8.0.0/24"]])] = None
     """The networks from which the API may be reached. Left out: the management network."""

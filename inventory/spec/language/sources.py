@@ -12,13 +12,14 @@ from inventory.spec.language.base import Spec
 from inventory.spec.language.fields import (
     AbsolutePath,
     Commit,
+    FilePath,
     Folder,
     Location,
     Ref,
     Sha256,
-    Text,
     Url,
     Vocabulary,
+    Word,
     tag,
     tagged,
     together,
@@ -59,11 +60,11 @@ Source = Annotated[
 class Cmake(Spec):
     """More arguments for cmake, after our own: `[-DGGML_LTO=ON]`."""
 
-    cpu: Annotated[tuple[Text, ...], Field(examples=[["-DGGML_LTO=ON"]])] = ()
+    cpu: Annotated[tuple[Word, ...], Field(examples=[["-DGGML_LTO=ON"]])] = ()
     """For nodes whose backend is `cpu`."""
-    vulkan: Annotated[tuple[Text, ...], Field(examples=[["-DGGML_LTO=ON"]])] = ()
+    vulkan: Annotated[tuple[Word, ...], Field(examples=[["-DGGML_LTO=ON"]])] = ()
     """For nodes whose backend is `vulkan`."""
-    rocm: Annotated[tuple[Text, ...], Field(examples=[["-DGGML_LTO=ON"]])] = ()
+    rocm: Annotated[tuple[Word, ...], Field(examples=[["-DGGML_LTO=ON"]])] = ()
     """For nodes whose backend is `rocm`."""
 
 
@@ -81,7 +82,7 @@ class LlamaCpp(Spec):
 class FileModel(Spec):
     """A GGUF in one file."""
 
-    file: Annotated[AbsolutePath, Field(examples=["/models/llama-3.3-70b.gguf"])]
+    file: Annotated[FilePath, Field(examples=["/models/llama-3.3-70b.gguf"])]
     """Its path."""
     on: Annotated[Literal["control", "node"], Field(examples=["node"])] = "control"
     """Where it lies: on the control machine, which copies it to the controller, or on the controller."""
@@ -117,7 +118,7 @@ class UrlModel(Spec):
 
     @model_validator(mode="after")
     def _one_file(self) -> UrlModel:
-        _must_be_whole(self.url.rsplit("/", 1)[-1])
+        _must_be_whole(re.split("[?#]", self.url)[0].rsplit("/", 1)[-1])
         return self
 
 
@@ -147,5 +148,7 @@ def _must_be_whole(name: str) -> None:
 
 
 def _must_be_seen(path: str, on: str) -> None:
+    if on == "node" and ".." in path.split("/"):
+        raise together(f"{printable(path)} has .. in it; write where it leads")
     if on == "node" and path.startswith(HIDDEN):
         raise together(f"{path} is hidden from services; put the model elsewhere, such as /srv/models")

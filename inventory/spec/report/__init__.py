@@ -29,7 +29,7 @@ def report(lab: Lab) -> str:
         f"topology{LEGEND if lab.links else ''}": draw(lab),
         "serves": serves(lab),
         "routes": _routes(lab),
-        "names in /etc/hosts": _names(lab) if len(lab.nodes) <= MOST_WITH_NAMES else (),
+        "names for /etc/hosts": _names(lab) if len(lab.nodes) <= MOST_WITH_NAMES else (),
     }
     found: list[str] = []
     for title, lines in sections.items():

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from inventory.spec import units
 from inventory.spec.lab import Lab
-from inventory.spec.language.nodes import Memory
+from inventory.spec.language.nodes import RESERVE, Memory
 from inventory.spec.language.serves import Serve
 from inventory.spec.report.text import fill, listed, table
 from inventory.spec.topology.ways import Way
-
-RESERVE = 8
-"""GiB that stay for everything but the GPU where the file says nothing."""
-
-RPC_UNIT = "halofleet-rpc-server.service"
 
 
 def serves(lab: Lab) -> Iterator[str]:
@@ -23,14 +19,9 @@ def serves(lab: Lab) -> Iterator[str]:
         yield from fill(4, ["API", *_api(lab, serve)])
         yield from table(4, [("controller", serve.controller, "", "", ""), *_workers(lab, name, serve)])
         yield from _memory(lab, serve)
-        yield from fill(4, ["runs", server_unit(name), "on", serve.controller])
+        yield from fill(4, ["runs", units.llama_server(name), "on", serve.controller])
         if serve.workers:
-            yield from fill(4, ["runs", RPC_UNIT, "on", *listed(serve.workers)])
-
-
-def server_unit(serve: str) -> str:
-    """llama-server's unit on the controller."""
-    return f"halofleet-server-{serve}.service"
+            yield from fill(4, ["runs", units.RPC_SERVER, "on", *listed(serve.workers)])
 
 
 def gpu(memory: Memory) -> int | None:

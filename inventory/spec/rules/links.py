@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from inventory.spec import boards
 from inventory.spec.draft import Draft, LinkDraft
 from inventory.spec.errors import Problem, did_you_mean, quoted
-from inventory.spec.language.fields import INTERFACE_NAME
 from inventory.spec.language.links import End
+from inventory.spec.language.patterns import INTERFACE_NAME
 from inventory.spec.topology.addresses import CABLES_PER_PAIR
 from inventory.spec.topology.links import cable_interface, cable_name, interface
 
@@ -97,6 +97,7 @@ def _interface(draft: Draft, link: LinkDraft, node: str, end: End) -> str | None
 def _said(draft: Draft) -> Iterator[Problem]:
     """Real boxes have several ports of a kind; virtual ones have what they are given."""
     cables = Counter(node for link in draft.links or () if link.kind == "usb4" for node in (link.ends or ()))
+    told = set()
     for index, link in enumerate(draft.links or ()):
         for node, end in (link.ends or {}).items():
             path = ("links", index, str(link.kind), node)
@@ -106,7 +107,8 @@ def _said(draft: Draft) -> Iterator[Problem]:
                 continue
             elif link.kind == "ethernet":
                 yield path, f"which of its Ethernet ports? Write {{{node}: enp97s0}}; `ip link` on {node} names them"
-            elif cables[node] > 1:
+            elif cables[node] > 1 and node not in told:
+                told.add(node)
                 text = f"{node} has {cables[node]} cables, so say which port each is in: {{{node}: pci-0000:c8:00.5}}"
                 yield path, f"{text}; `udevadm info /sys/class/net/thunderbolt0` shows it as ID_PATH"
 

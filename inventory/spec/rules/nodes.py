@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address
 
-from inventory.spec.draft import Draft
+from inventory.spec.draft import Draft, NodeDraft
 from inventory.spec.errors import Problem, did_you_mean, quoted
+from inventory.spec.language.nodes import RESERVE
 
 
 def _names(draft: Draft) -> Iterator[Problem]:
@@ -69,27 +70,58 @@ def _groups(draft: Draft) -> Iterator[Problem]:
 
 
 def _systems(draft: Draft) -> Iterator[Problem]:
-    for name, node in (draft.nodes or {}).items():
-        if node.os == "":
-            where = "here, in defaults or in a group" if node.group is None else "here, in its group or in defaults"
-            yield ("nodes", name), f'"os" is missing; say it {where}, such as `os: fedora-43`'
+    named = {name for name, node in (draft.nodes or {}).items() if node.os == ""}
+    if named and len(named) > 1 and named == (draft.nodes or {}).keys():
+        yield ("nodes",), f'"os" is missing of {_listed(named)}; say it in defaults, such as `os: fedora-43`'
+        return
+    for name in sorted(named):
+        grouped = (draft.nodes or {})[name].group is not None
+        where = "here, in its group or in defaults" if grouped else "here, in defaults or in a group"
+        yield ("nodes", name), f'"os" is missing; say it {where}, such as `os: fedora-43`'
 
 
-def _kernels(draft: Draft) -> Iterator[Problem]:
-    for name, node in (draft.nodes or {}).items():
-        if draft.virtual and node.kernel == "own":
-            hint = "a virtual node runs on this machine's kernel: write `kernel: none`, here or in defaults"
-            yield ("nodes", name, "kernel"), f"is {quoted(node.kernel)}, but {hint}"
+def _virtual(draft: Draft) -> Iterator[Problem]:
+    """What a virtual node is not. One mistake in defaults is one error."""
+    told: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for name, node in (draft.nodes or {}).items() if draft.virtual else ():
+        for key, text in _unlike_virtual(node):
+            told.setdefault((key, text), []).append(name)
+    for (key, text), names in told.items():
+        if len(names) > 1 and len(names) == len(draft.nodes or ()):
+            yield ("nodes",), f"{'.'.join(key)} of {_listed(names)} {text}"
+        else:
+            for name in names:
+                yield ("nodes", name, *key), text
+
+
+def _unlike_virtual(node: NodeDraft) -> Iterator[tuple[tuple[str, ...], str]]:
+    if node.kernel == "own":
+        hint = "a virtual node runs on this machine's kernel: write `kernel: none`, here or in defaults"
+        yield ("kernel",), f'is "own", but {hint}'
+    if node.os and not node.os.startswith("debian-"):
+        yield ("os",), f"is {quoted(node.os)}, but a virtual node is made of Debian: write debian-13"
+    if node.ssh_user not in (None, "root"):
+        yield ("ssh", "user"), f"is {quoted(str(node.ssh_user))}, but a virtual node has root alone: leave it out"
+    if node.ssh_key is not None:
+        yield ("ssh", "key"), "is given, but a virtual node accepts the key that is made with it: leave it out"
+
+
+def _listed(names: Collection[str]) -> str:
+    first = ", ".join(sorted(names)[:3])
+    return f"{first} and {len(names) - 3} others" if len(names) > 3 else first
 
 
 def _memory(draft: Draft) -> Iterator[Problem]:
     for name, node in (draft.nodes or {}).items():
         if node.installed is None:
             continue
+        if node.gpu == node.reserve == 0 and node.installed <= RESERVE:
+            text = f"{node.installed}GiB leaves nothing for the GPU: {RESERVE}GiB are reserved; write a smaller reserve"
+            yield ("nodes", name, "memory", "installed"), text
         for key, size in (("gpu", node.gpu), ("reserve", node.reserve)):
             if size is not None and size >= node.installed:
                 text = f"{size}GiB leaves nothing of the {node.installed}GiB that are installed; choose less"
                 yield ("nodes", name, "memory", key), text
 
 
-RULES = (_names, _ids, _addresses, _groups, _systems, _kernels, _memory)
+RULES = (_names, _ids, _addresses, _groups, _systems, _virtual, _memory)

@@ -29,7 +29,12 @@ def _overlaps(draft: Draft) -> Iterator[Problem]:
     for each in sorted(_ranges(draft), key=lambda each: (each[2], each[1])):
         if widest is not None and widest[2].overlaps(each[2]):
             told, other = sorted((widest, each), key=lambda one: _blame.index(one[1].split("[")[0]))
-            yield told[0], f"{told[2]} overlaps {other[1]} {other[2]}; choose ranges apart"
+            if told[1] == "links_range" and draft.default_range:
+                text = f"the default, {told[2]}, overlaps {other[1]} {other[2]}; write `links_range:` with another one"
+            else:
+                default = "the default of " if other[1] == "links_range" and draft.default_range else ""
+                text = f"{told[2]} overlaps {default}{other[1]} {other[2]}; choose ranges apart"
+            yield told[0], text
         else:
             widest = each
 
@@ -46,6 +51,12 @@ def _ranges(draft: Draft) -> Iterator[_Range]:
     for index, link in enumerate(draft.links or ()):
         if link.subnet is not None:
             yield ("links", index, "subnet"), f"links[{index}].subnet", link.subnet
+
+
+def _bridge(draft: Draft) -> Iterator[Problem]:
+    if draft.virtual and draft.management is not None and draft.management.prefixlen > 30:
+        text = f"{draft.management} has no address for the virtual lab's bridge besides the nodes'"
+        yield ("management",), f"{text}; a /30 or wider has one"
 
 
 def _capacity(draft: Draft) -> Iterator[Problem]:
@@ -97,4 +108,4 @@ def _loopbacks(draft: Draft) -> Iterator[Problem]:
         yield ("links_range",), f"{text}, or lower ids"
 
 
-RULES = (_unicast, _overlaps, _capacity, _loopbacks)
+RULES = (_unicast, _overlaps, _bridge, _capacity, _loopbacks)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
-from inventory.spec.language.fields import INTERFACE_NAME
 from inventory.spec.language.links import End as SaidEnd
 from inventory.spec.language.links import Ethernet, Usb4
+from inventory.spec.language.patterns import INTERFACE_NAME
 from inventory.spec.topology import addresses
 
 
