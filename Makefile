@@ -7,7 +7,7 @@ LAB_YML := $(LAB:.py=.yml)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help cluster plan lab lab-down clean docs check test test-unit test-sim test-lab lock
+.PHONY: help cluster plan lab lab-down clean docs check test test-unit test-sim test-lab test-vm lock
 
 help: ## what can be said
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -68,3 +68,6 @@ test-sim: .venv/ok ## every role against a simulated host, Fedora and Ubuntu
 
 test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
 	.venv/bin/pytest tests/lab
+
+test-vm: .venv/ok ## a real kernel and boot loader in QEMU
+	.venv/bin/pytest tests/vm

@@ -2,7 +2,19 @@
 
 from pyinfra.context import host
 
-from roles import base, endpoints, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
+from roles import (
+    base,
+    endpoints,
+    firewall,
+    kernel,
+    llama_cpp,
+    llama_server,
+    models,
+    network,
+    preflight,
+    rpc_server,
+    verify,
+)
 from roles.lib.end import announce, every_node_answers
 
 lab, name = host.data.lab, host.name
@@ -11,6 +23,7 @@ every_node_answers(host.state)
 announce(host.state)
 
 preflight.preflight(plan=preflight.plan.plan(lab, name))
+kernel.kernel(plan=kernel.plan.plan(lab, name))
 base.base(plan=base.plan.plan(lab, name))
 endpoints.endpoints(plan=endpoints.plan.plan(lab, name))
 firewall.firewall(plan=firewall.plan.plan(lab, name))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Severity = Literal["ok", "warn", "stop"]
+WORST_FIRST: tuple[Severity, ...] = ("stop", "warn", "ok")
+
 
 @dataclass(frozen=True)
 class Finding:
     """rule: its name; seen and expected: values; fix: what to do; source: where the rule comes from."""
 
     rule: str
-    severity: Literal["ok", "warn", "stop"]
+    severity: Severity
     node: str
     seen: str
     expected: str

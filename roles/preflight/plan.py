@@ -92,8 +92,6 @@ def unable(lab: Lab, name: str) -> tuple[tuple[str, str], ...]:
     """Fields of the language whose roles are still to come."""
     node = lab.node(name)
     found = [("backend", str(node.backend))] if node.backend != "cpu" else []
-    found += [("iommu", str(node.iommu))] if node.iommu != "untouched" else []
-    found += [(f"memory.{key}", f"{size}GiB") for key in ("gpu", "reserve") if (size := getattr(node.memory, key))]
     found += [(f"port of {end.interface}", end.port or "left out") for end in lab.ends(name) if _unnamed(lab, end)]
     return tuple(found)
 

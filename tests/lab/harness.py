@@ -167,13 +167,18 @@ def under_way(trace: Path) -> bool:
     return 2 * len(begun(trace)) > len(lines)
 
 
+def share_cache(own: Path) -> None:
+    """A state folder of its own, the caches of all."""
+    if not (own / "cache").exists():
+        home.home().joinpath("cache").mkdir(exist_ok=True)
+        (own / "cache").symlink_to(home.home() / "cache")
+
+
 def make_lab(folder: Path, instance: str) -> Lab:
     """The shipped pair, under the name `test`, with ranges that are free on this machine."""
     lab = Lab(folder, instance, {})
     lab.home().mkdir(parents=True, exist_ok=True)
-    if not (lab.home() / "cache").exists():
-        home.home().joinpath("cache").mkdir(exist_ok=True)
-        (lab.home() / "cache").symlink_to(home.home() / "cache")
+    share_cache(lab.home())
     management = free_network(24, [])
     links = free_network(16, [management])
     text = (ROOT / "inventory/lab.yml").read_text()

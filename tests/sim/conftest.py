@@ -14,7 +14,19 @@ from typing import Any
 import pytest
 
 from inventory.spec import Lab
-from roles import base, endpoints, firewall, llama_cpp, llama_server, models, network, preflight, rpc_server, verify
+from roles import (
+    base,
+    endpoints,
+    firewall,
+    kernel,
+    llama_cpp,
+    llama_server,
+    models,
+    network,
+    preflight,
+    rpc_server,
+    verify,
+)
 from roles.llama_cpp import artifact
 from roles.llama_cpp.plan import plan as release_plan
 from tests.sim.files import remove_tree
@@ -25,6 +37,7 @@ from tests.sim.run import Bench, Role, Run
 
 ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "preflight": (preflight.preflight, preflight.plan.plan),
+    "kernel": (kernel.kernel, kernel.plan.plan),
     "base": (base.base, base.plan.plan),
     "endpoints": (endpoints.endpoints, endpoints.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),

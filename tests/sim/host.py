@@ -12,7 +12,9 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from tests.sim.boot import Boot
 from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
 from tests.sim.flavours import NETWORKD, Flavour
@@ -28,6 +30,7 @@ from tests.sim.systemd import Systemd
 
 UP_SECONDS = 3600
 COPIED = {
+    "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "own", "waiting"),
     "nftables": ("tables",),
@@ -72,6 +75,7 @@ class SimHost(State):
         self.systemd = Systemd(self.root, self.shell, self._started)
         self.packages = Packages(flavour, self._arrived)
         self.sockets = Sockets(self.systemd)
+        self.boot = Boot(self.root, self.shell)
         self.sessions = 0
         self.free = 78567
         self.programs: dict[str, Callable[[Call], Reply]] = {
@@ -95,6 +99,15 @@ class SimHost(State):
             "systemd-run": self.systemd.systemd_run,
             "cmake": Build(self.root).cmake,
             "ninja": Build(self.root).ninja,
+            "update-grub": self.boot.update_grub,
+            "grubby": self.boot.grubby,
+            "update-initramfs": self.boot.update_initramfs,
+            "dracut": self.boot.dracut,
+            "lsinitramfs": self.boot.lsinitrd,
+            "lsinitrd": self.boot.lsinitrd,
+            "findmnt": self.boot.findmnt,
+            "lsblk": self.boot.lsblk,
+            "clevis": self.boot.clevis,
             "strip": lambda _: Reply(),
             "lastlog": lambda call: Reply(stdout=f"{call.words[-1]}  **Never logged in**\n"),
             "df": self._df,
@@ -142,6 +155,12 @@ class SimHost(State):
             model.boot()
         self.nftables.tables.clear()
         self.systemd.boot()
+        self.boot.power_on()
+
+    def give_kernel(self, loader: str, **values: Any) -> None:
+        """A kernel of its own, and what boots it: `grub`, `grubby`, or anything else for nothing that is known."""
+        for name in self.boot.install(loader, self.flavour.os, **values):
+            self._put_program(name)
 
     def _put_program(self, name: str) -> None:
         assert name in OPTIONAL
@@ -202,11 +221,17 @@ class SimHost(State):
     def execute(self, command: str, stdin: bytes = b"") -> Reply:
         """Runs a remote command as the login user."""
         reply = self.shell.run(command, stdin)
+        if self.boot.down:
+            self.boot.down = False
+            self.reboot()
         self.files.forget_the_gone()
         self.systemd.notice_replaced()
         return reply
 
     def answer(self, call: Call) -> Reply:
+        if call.program == "systemctl" and call.words == ("reboot",):
+            self.boot.down = True  # it goes down when this command has ended
+            return Reply()
         program = self.programs.get(call.program)
         if program is None:
             raise NotModelled(call)
@@ -235,6 +260,8 @@ class SimHost(State):
                 return Reply(f"Avail\n{self.free:>5}\n")
             case ["--output=avail", "-B1", "/var/lib/halofleet/incoming"]:
                 return Reply(f"Avail\n{self.free << 20}\n")
+            case ["--output=avail", "-m", "/boot"]:
+                return Reply(f"Avail\n{self.boot.room:>5}\n")
         raise NotModelled(call)
 
     def _uname(self, call: Call) -> Reply:

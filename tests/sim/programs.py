@@ -12,9 +12,9 @@ from pathlib import Path
 REAL = frozenset(
     re.findall(
         r"\S+",
-        "awk base64 basename cat chmod cmp cut dirname env expr false find flock getconf grep gzip head install ln ls "
-        "mkdir mktemp mv printf readlink rm rmdir sed seq sh sha256sum sort sync tail tar tee test touch tr true uniq "
-        "wc xargs",
+        "awk base64 basename cat chmod cmp cp cut dirname env expr false find flock getconf grep gzip head install ln "
+        "ls mkdir mktemp mv printf readlink rm rmdir sed seq sh sha256sum sort sync tail tar tee test touch tr true "
+        "uniq wc xargs",
     )
 )
 """Programs that only touch files and text: the real ones run."""
@@ -22,8 +22,8 @@ REAL = frozenset(
 OPTIONAL = frozenset(
     re.findall(
         r"\S+",
-        "apt-get cmake cmp dnf dpkg dpkg-query find gzip lastlog lastlogin networkctl nft ninja restorecon rpm strip "
-        "tar xargs",
+        "apt-get clevis cmake cmp dnf dpkg dpkg-query dracut find grubby gzip lastlog lastlogin lsinitramfs lsinitrd "
+        "networkctl nft ninja restorecon rpm strip tar update-grub update-initramfs xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""

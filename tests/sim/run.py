@@ -73,20 +73,24 @@ class Bench:
         dies_after: int | None = None,
         diff: bool = False,
         loud: bool = False,
-        told: dict[str, dict[str, frozenset[str]]] | None = None,
+        told: dict[str, dict[str, Any]] | None = None,
+        others: tuple[str, ...] = (),
     ) -> Run:
         """dry: as `--dry`, prepared with change detection and not executed; else as `-y`. loud: as `-vvv`.
-        told: what other nodes of the run have put on the board, by topic.
+        told: what other nodes of the run have put on the board, by topic. others: nodes of the run, of which no more is
+        known.
 
         Raises what the role raises, but for a run whose connection is to die.
         """
         name, data = self._host()
-        inventory = Inventory(([(name, data)], {}))
+        inventory = Inventory(([(name, data), *((f"@halo/{other}", {}) for other in others)], {}))
         state = State(inventory, Config(DIFF=diff), check_for_changes=dry)
         for topic, values in (told or {}).items():
             board(state, topic).update(values)
         state.print_output = state.print_input = state.print_fact_output = state.print_fact_input = loud
-        (host,) = inventory
+        host = inventory.get_host(self.node)
+        state.limit_hosts = [host]
+        state.activated_hosts |= {other for other in inventory if other != host}
         connector = SimConnector(state, host, self.sim, dies_after)
         host.connector = connector
         read = host.get_fact

@@ -1,0 +1,60 @@
+"""The doctor: everything that can be said for or against a box, whether or not we know of it. Pure."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inventory.spec import Lab
+from roles.kernel import doctor_checks, doctor_gpu
+from roles.kernel.box import Box
+from roles.kernel.gate import gate
+from roles.kernel.lint import lint
+from roles.kernel.patient import Expected, Patient
+from roles.lib.finding import WORST_FIRST, Finding
+
+DATA = Path(__file__).parent / "data/doctor.yml"
+CHECKS = (*doctor_checks.CHECKS, *doctor_gpu.CHECKS)
+UNKNOWN = Expected()
+"""Of a box that no inventory knows."""
+
+
+@cache
+def words() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(DATA.read_text())
+    return found
+
+
+def expected(lab: Lab, name: str) -> Expected:
+    node = lab.node(name)
+    memory = node.memory
+    return Expected(
+        os=node.os,
+        board=node.board or "",
+        installed=memory.installed or 0,
+        gpu=memory.gpu or 0,
+        reserve=memory.reserve or 0,
+        backend=node.backend,
+        kernel=node.kernel == "own",
+        rpc_ports=lab.rpc_ports,
+        links=frozenset(end.interface for end in lab.ends(name)),
+    )
+
+
+def judge(box: Box, node: str, wanted: Expected = UNKNOWN) -> list[Finding]:
+    """Worst first. wanted: what the inventory says of the box."""
+    kernel = wanted.kernel and not box.container
+    patient = Patient(box, wanted, kernel)
+    found = [say(rule, node, values) for check in CHECKS for rule, values in check(patient)]
+    found += lint(box, node, kernel=kernel)
+    found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm")
+    return sorted(found, key=lambda finding: (WORST_FIRST.index(finding.severity), finding.rule))
+
+
+def say(rule: str, node: str, values: dict[str, Any]) -> Finding:
+    entry = words()[rule]
+    text = {key: entry[key].format_map(values) for key in ("severity", "seen", "expected", "fix", "source")}
+    return Finding(rule, text["severity"], node, text["seen"], text["expected"], text["fix"], text["source"])

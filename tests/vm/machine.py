@@ -1,0 +1,193 @@
+"""A virtual machine with a disk of its own. Who watches it starts QEMU again when the guest reboots."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paramiko import SSHClient, SSHException
+from paramiko.hostkeys import HostKeyEntry
+
+from tests.vm.menu import Menu, entries, path_to
+from tests.vm.qemu import Hardware, Nic, Qemu
+
+BOOT_SECONDS = 600
+"""Software emulation beside other work: a boot takes 20 to 60 s alone."""
+
+PARTITION = 1 << 20
+
+
+@dataclass
+class Machine:
+    name: str
+    folder: Path
+    key: Path
+    host_key: str
+    """`ssh-ed25519 AAAA...`: the guest's own."""
+    nic: Nic | None = None
+    memory: int = 512
+    units: Mapping[str, str] = field(default_factory=dict)
+    boots: int = 0
+    """How often QEMU was started."""
+    failure: str = ""
+    _watcher: threading.Thread | None = None
+    _qemu: Qemu | None = None
+    _cut: bool = False
+    _entry: str | None = None
+    _boot_begin: int = 0
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk.raw"
+
+    @property
+    def console(self) -> Path:
+        """All that came over the serial line, of all boots."""
+        return self.folder / "console.log"
+
+    @property
+    def address(self) -> str:
+        assert self.nic is not None, f"{self.name} has no address"
+        return self.nic.address.split("/")[0]
+
+    @property
+    def running(self) -> bool:
+        return self._watcher is not None and self._watcher.is_alive()
+
+    # --- power
+
+    def start(self, *, entry: str | None = None) -> str:
+        """Switches it on and waits until SSH answers; the boot's id. `entry`: see choose()."""
+        self.power_on(entry=entry)
+        return self.wait_up()
+
+    def power_on(self, *, entry: str | None = None) -> None:
+        assert not self.running, f"{self.name} is on"
+        if entry is not None:
+            self.choose(entry)
+        self.failure, self._cut = "", False
+        self._boot_begin = self.console.stat().st_size if self.console.exists() else 0
+        self._watcher = threading.Thread(target=self._watch, name=self.name, daemon=True)
+        self._watcher.start()
+
+    def kill(self) -> None:
+        """The power cord. What the guest had written stays on the disk."""
+        self._cut = True
+        if self._qemu is not None:
+            self._qemu.kill()
+        self.wait_off(30)
+
+    def stop(self) -> None:
+        """A clean shutdown."""
+        self.ssh("systemctl poweroff")
+        self.wait_off()
+
+    def reboot(self, *, entry: str | None = None) -> str:
+        """From inside, and waits for the next boot's id."""
+        if entry is not None:
+            self.choose(entry)
+        before = self.boot_id()
+        self.ssh("systemctl reboot")
+        return self.wait_up(before)
+
+    def choose(self, entry: str) -> None:
+        """At the next boot this entry of GRUB's menu is taken, by keys on the serial line: its title, or those of its
+        submenus and its own, joined by `>`."""
+        self._entry = entry
+
+    def wait_off(self, seconds: float = BOOT_SECONDS) -> None:
+        if self._watcher is not None:
+            self._watcher.join(seconds)
+            assert not self._watcher.is_alive(), f"{self.name} is still on after {seconds} s\n{self.tail()}"
+
+    def wait_up(self, before: str | None = None, seconds: float = BOOT_SECONDS) -> str:
+        """Until SSH answers in another boot than `before`; its id."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(OSError, SSHException, EOFError):
+                if (found := self.boot_id()) != before:
+                    return found
+            assert self.running, f"{self.name} is off: {self.failure}\n{self.tail()}"
+            time.sleep(0.5)
+        raise AssertionError(f"{self.name} does not answer after {seconds} s\n{self.tail()}")
+
+    def wait_console(self, text: str, seconds: float = BOOT_SECONDS) -> None:
+        """Until this boot's console has shown it."""
+        deadline = time.monotonic() + seconds
+        while text.encode() not in self.console.read_bytes()[self._boot_begin :]:
+            assert self.running, f"{self.name} is off: {self.failure}\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{self.name} did not say {text!r} in {seconds} s\n{self.tail()}"
+            time.sleep(0.2)
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of the console."""
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _watch(self) -> None:
+        try:
+            while self._run() == "guest-reset" and not self._cut:
+                pass
+        except Exception as error:  # a thread has nobody else to tell
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _run(self) -> str:
+        """QEMU once, to its end."""
+        menu = Menu(path_to(self._entry, self.menu()) if self._entry else [])
+        self._entry = None
+        with self.console.open("ab") as console:
+
+            def drawn(data: bytes) -> bytes:
+                console.write(data)
+                console.flush()
+                return menu.keys(data)
+
+            self._boot_begin = console.tell()
+            self._qemu = Qemu(
+                Hardware(self.name, self.disk, self.memory, self.nic, self.units), self.folder / "qemu.log"
+            )
+            self.boots += 1
+            if self._cut:
+                self._qemu.kill()
+            return self._qemu.attend(drawn)
+
+    # --- inside
+
+    def boot_id(self) -> str:
+        return self.ssh("cat /proc/sys/kernel/random/boot_id").strip()
+
+    def ssh(self, script: str, *, seconds: float = 900) -> str:
+        """A connection of its own, not the connector that is tested."""
+        with self._client() as client:
+            _, out, err = client.exec_command(script, timeout=seconds)
+            text, errors = out.read().decode(), err.read().decode()
+            status = out.channel.recv_exit_status()
+            assert status == 0, f"{self.name}: {script}: exit {status}: {errors or text}"
+            return text
+
+    @contextmanager
+    def _client(self) -> Iterator[SSHClient]:
+        with SSHClient() as client:
+            entry = HostKeyEntry.from_line(f"{self.address} {self.host_key}")
+            assert entry is not None
+            client.get_host_keys().add(self.address, entry.key.get_name(), entry.key)
+            client.connect(
+                self.address, username="root", key_filename=str(self.key), allow_agent=False, look_for_keys=False,
+                timeout=5, banner_timeout=30, auth_timeout=60,
+            )  # fmt: skip
+            yield client
+
+    def read(self, path: str) -> str | None:
+        """A file as the boot loader sees it: from the disk, without the guest. None where there is none."""
+        disk = f"{self.disk}?offset={PARTITION}"
+        done = subprocess.run(["debugfs", "-R", f"cat {path}", disk], capture_output=True, text=True, check=True)
+        return None if "File not found" in done.stderr else done.stdout
+
+    def menu(self) -> dict[str, list[int]]:
+        """The entries that GRUB will offer: see menu.entries()."""
+        return entries(self.read("/boot/grub/grub.cfg") or "", self.read("/boot/grub/custom.cfg") or "")

@@ -1,0 +1,129 @@
+"""One run of QEMU: the hardware that the guest sees, its serial line, and why it ended."""
+
+from __future__ import annotations
+
+import base64
+import json
+import selectors
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A tap device of this machine, and the address that the guest has behind it (with its prefix length)."""
+
+    tap: str
+    address: str
+
+    @property
+    def mac(self) -> str:
+        return "52:54:" + ":".join(f"{octet:02x}" for octet in socket.inet_aton(self.address.split("/")[0]))
+
+
+@dataclass(frozen=True)
+class Hardware:
+    name: str
+    disk: Path
+    memory: int
+    """MiB."""
+    nic: Nic | None = None
+    """Left out: no network at all. With it there is a second interface too, which leads out by QEMU's own NAT."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """systemd units that the guest finds at every boot, by name; multi-user.target wants them."""
+
+    def command(self, control: int, serial: int) -> list[str]:
+        """QEMU's command line, with sockets for QMP and the serial line.
+
+        No reset inside QEMU: ending and starting it again is 100 s faster under software emulation.
+        """
+        command = [
+            "qemu-system-x86_64", "-name", self.name, "-no-reboot", "-nodefaults", "-no-user-config",
+            "-display", "none", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+            "-m", str(self.memory), "-drive", f"file={self.disk},if=virtio,format=raw,cache=unsafe",
+            "-device", "virtio-rng-pci",
+            "-device", "bochs-display",  # its driver brings ttm's memory manager up, as amdgpu does
+            "-chardev", f"socket,id=control,fd={control}", "-mon", "chardev=control,mode=control",
+            "-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial",
+        ]  # fmt: skip
+        if self.nic is not None:
+            command += [
+                "-netdev", f"tap,id=lan,ifname={self.nic.tap},script=no,downscript=no",
+                "-device", f"virtio-net-pci,netdev=lan,mac={self.nic.mac},romfile=",
+                "-netdev", "user,id=outside", "-device", "virtio-net-pci,netdev=outside,romfile=",
+            ]  # fmt: skip
+        for name, value in self._credentials().items():
+            text = base64.b64encode(value.encode()).decode()
+            command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={text}"]
+        return command
+
+    def _credentials(self) -> dict[str, str]:
+        """What makes a machine of the image. systemd reads it from the firmware: systemd.system-credentials(7)."""
+        found = {"system.hostname": self.name}
+        if self.nic is not None:
+            lines = ("[Match]", f"MACAddress={self.nic.mac}", "[Network]", f"Address={self.nic.address}")
+            found["network.network.10-management"] = "\n".join(lines) + "\n"
+        for name, unit in self.units.items():
+            found[f"systemd.extra-unit.{name}"] = unit
+        if self.units:
+            found["systemd.unit-dropin.multi-user.target"] = f"[Unit]\nWants={' '.join(self.units)}\n"
+        return found
+
+
+class Qemu:
+    """Started at once; it does not outlive this process."""
+
+    def __init__(self, hardware: Hardware, log: Path) -> None:
+        self._log = log
+        self._control, controls = socket.socketpair()
+        self._serial, serials = socket.socketpair()
+        with controls, serials, log.open("wb") as output:
+            ends = (controls.fileno(), serials.fileno())
+            command = ["setpriv", "--pdeathsig", "KILL", *hardware.command(*ends)]
+            self._process = subprocess.Popen(
+                command, pass_fds=ends, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def attend(self, drawn: Callable[[bytes], bytes]) -> str:
+        """To the end of it; why the guest ended, in QMP's words. `drawn` is handed what comes over the serial line and
+        returns the keys to be sent."""
+        events, reason = b"", ""
+        with self._control, self._serial:
+            self._control.sendall(b'{"execute": "qmp_capabilities"}\n')
+            for end, data in self._received():
+                if end is self._serial:
+                    if keys := drawn(data):
+                        end.sendall(keys)
+                    continue
+                *lines, events = (events + data).split(b"\n")
+                for message in map(json.loads, filter(None, lines)):
+                    if message.get("event") == "SHUTDOWN":
+                        reason = message["data"]["reason"]
+        if status := self._process.wait():
+            raise RuntimeError(f"QEMU ended with {status}: {self._log.read_text()[-500:].strip()}")
+        return reason
+
+    def _received(self) -> Iterator[tuple[socket.socket, bytes]]:
+        """What comes in on either socket, until QEMU has closed the first."""
+        with selectors.DefaultSelector() as both:
+            both.register(self._control, selectors.EVENT_READ, self._control)
+            both.register(self._serial, selectors.EVENT_READ, self._serial)
+            while True:
+                for ready, _ in both.select():
+                    end: socket.socket = ready.data
+                    try:
+                        data = end.recv(1 << 16)
+                    except ConnectionResetError:
+                        data = b""
+                    if data:
+                        yield end, data
+                    elif end is self._control:
+                        return
+                    else:
+                        both.unregister(end)
