@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.kernel import operations
-from roles.kernel.operations import allowed, arguments_written, looked
+from roles.kernel.operations import FINDINGS, arguments_written, looked
 from roles.kernel.plan import Kernel
 from roles.kernel.reboot import rebooted
+from roles.lib.allowed import allowed
 
 
 @deploy("kernel")
@@ -15,7 +16,7 @@ def kernel(plan: Kernel) -> None:
     if not plan.order:  # no node of the lab has a kernel of its own
         return
     looked(kernel=plan, name="look at every node")
-    allowed(name="nothing against it")
+    allowed(topic=FINDINGS, name="nothing against it")
     arguments_written(kernel=plan, name="arguments")
     for target in plan.order:
         rebooted(kernel=plan, target=target, name=f"reboot {target}")

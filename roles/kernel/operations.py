@@ -11,7 +11,6 @@ from roles.kernel.plan import Kernel, judge, wanted
 from roles.lib.board import board
 from roles.lib.jobs import job
 from roles.lib.remote import Commands, current, look
-from roles.lib.stop import Refused
 
 SEEN = "kernel"
 """The board's topic: node -> what was seen there, before this run changed anything."""
@@ -34,19 +33,6 @@ def looked(kernel: Kernel) -> Commands:
     board(host.state, SEEN)[host.name] = seen
     board(host.state, FINDINGS)[host.name] = judge(kernel, seen)
     host.noop(f"kernel {seen.kernels[0] if seen.kernels else 'unknown'}, boot loader {seen.loader}")
-    yield from ()
-
-
-@operation()
-def allowed() -> Commands:
-    """Raises Refused with everything that any node has against it."""
-    host = current()
-    findings = [str(finding) for found in board(host.state, FINDINGS).values() for finding in found]
-    if findings and host.state.is_executing:
-        raise Refused("\n".join(sorted(findings)))
-    for finding in board(host.state, FINDINGS).get(host.name, ()):
-        host.log(f"would refuse: {finding}")
-    host.noop("nothing against it")
     yield from ()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pyinfra.api import deploy
 
-from roles.preflight.operations import allowed, collected
+from roles.lib.allowed import allowed
+from roles.preflight.operations import TOPIC, collected
 from roles.preflight.plan import Expected
 
 
 @deploy("preflight")
 def preflight(plan: Expected) -> None:
     collected(expected=plan, name="look at every node")
-    allowed(name="nothing against it")
+    allowed(topic=TOPIC, name="nothing against it")

@@ -14,7 +14,6 @@ from pyinfra.api import operation
 from roles.lib.board import board
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, current, look
-from roles.lib.stop import Refused
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.models import here, there
@@ -63,16 +62,3 @@ def judge_local(expected: Expected, lacking: Mapping[str, str]) -> list[Finding]
         if problem := lacking.get(model.name) or here.trouble(model):
             found.append(stop(f"models.{model.name}", problem, "the model", "correct the path, or put it there"))
     return found
-
-
-@operation()
-def allowed() -> Commands:
-    """Raises Refused with everything that any node has against it."""
-    host = current()
-    findings = [str(finding) for found in board(host.state, TOPIC).values() for finding in found]
-    if findings and host.state.is_executing:
-        raise Refused("\n".join(sorted(findings)))
-    for finding in board(host.state, TOPIC).get(host.name, ()):
-        host.log(f"would refuse: {finding}")
-    host.noop("nothing against it")
-    yield from ()
