@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -88,6 +89,12 @@ class Lab:
             "spec": self.spec.model_dump(mode="json"),
             "links": [_link_json(link) for link in self.links],
         }
+
+    def warned(self, warnings: Iterable[SpecError]) -> Lab:
+        """The same lab with these warnings. What they were found by, the ways above all, is not computed again."""
+        lab = copy(self)  # unlike dataclasses.replace, with what is cached
+        object.__setattr__(lab, "warnings", tuple(warnings))
+        return lab
 
     @cached_property
     def loopbacks(self) -> dict[str, IPv4Address]:

@@ -50,7 +50,7 @@ def load(path: Path) -> lab.Lab:
         raise LabError(_masked(error, tree, found) for error in _first(shown, errors))
     made = _build(path, spec)
     warnings = (SpecError(shown, tree.line(where), dotted(where), text, True) for where, text in advice.advise(made))
-    return replace(made, warnings=tuple(sorted(warnings, key=lambda warning: (warning.line or 0, warning.where))))
+    return made.warned(sorted(warnings, key=lambda warning: (warning.line or 0, warning.where)))
 
 
 def _build(path: Path, spec: LabFile) -> lab.Lab:
