@@ -7,6 +7,6 @@ For showing to strangers: --data redact=yes. For programs: --json.
 
 from pyinfra.context import host, state
 
-from roles.kernel.visit import visit
+from roles.doctor.visit import visit
 
 visit(host, state)

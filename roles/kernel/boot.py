@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from roles.kernel.cmdline import key, values, words
+from roles.lib.cmdline import key, values, words
 from roles.lib.layout import STATE
 
 KEEP = f"{STATE}/kernel"

@@ -12,7 +12,7 @@ import shlex
 from roles.kernel import boot_files
 from roles.kernel.boot import KEEP, Entry, Seen, added
 from roles.kernel.boot_files import DROPIN, FALLBACK, MODPROBE, RECORD
-from roles.kernel.cmdline import key
+from roles.lib.cmdline import key
 from roles.lib.render import render
 
 MENU = "/boot/grub/grub.cfg"

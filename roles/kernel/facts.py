@@ -10,8 +10,8 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.kernel.boot import KEEP, Entry, Line, Mapping, Seen, parse_words
 from roles.kernel.boot_files import OURS
-from roles.kernel.cmdline import key
 from roles.kernel.plan import LOCKUP_TIMEOUT, PAGE, PAGES_LIMIT, data
+from roles.lib.cmdline import key
 from roles.lib.render import render
 
 _GRUB_LINE = re.compile(r"""GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(["']?)(.*)\1\s*$""")

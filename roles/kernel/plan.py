@@ -13,7 +13,7 @@ import yaml
 
 from inventory.spec import Lab
 from roles.kernel.boot import Seen, clashes
-from roles.kernel.cmdline import key, values
+from roles.lib.cmdline import key, values
 from roles.lib.finding import Finding
 
 CHANGEABLE = ("grub", "grubby", "none")

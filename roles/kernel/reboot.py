@@ -15,12 +15,12 @@ from pyinfra.api import Host, StringCommand, operation
 from pyinfra.api.exceptions import PyinfraError
 
 from roles.kernel.boot import Seen, differing, next_line, waits_for_somebody
-from roles.kernel.cmdline import key
 from roles.kernel.facts import KernelStates
 from roles.kernel.operations import FINDINGS, seen_on
 from roles.kernel.plan import PAGE, PAGES_LIMIT, Kernel, Wanted, wanted
 from roles.lib import remote
 from roles.lib.board import board
+from roles.lib.cmdline import key
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
 from roles.preflight.facts import Snapshots

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from roles.kernel.cmdline import key, values
+from roles.lib.cmdline import key, values
 from tests.sim.shell import Call, NotModelled, Reply, Shell
 
 GIB = 1 << 20

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.spec import load
-from roles.kernel.answer import parse
-from roles.kernel.boards import board, board_of
-from roles.kernel.box import Box
-from roles.kernel.doctor import expected, judge, words
-from roles.kernel.patient import Expected
-from roles.kernel.report import as_json, redacted, redactor, report
+from roles.doctor.answer import parse
+from roles.doctor.boards import board, board_of
+from roles.doctor.box import Box
+from roles.doctor.judge import expected, judge, words
+from roles.doctor.patient import Expected
+from roles.doctor.report import as_json, redacted, redactor, report
 from roles.lib.finding import Finding
-from tests.unit.kernel_boxes import FOLDER, GPU, booted, box, real, rules
+from tests.unit.doctor_boxes import FOLDER, GPU, booted, box, real, rules
 
 ROOT = Path(__file__).parents[2]
 GIB = 1024**3

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from roles.kernel.answer import parse
-from roles.kernel.look import SCRIPT
+from roles.doctor.answer import parse
+from roles.doctor.look import SCRIPT
 
 ROOT = Path(__file__).parents[2]
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roles.kernel.answer import parse
-from roles.kernel.box import Box
+from roles.doctor.answer import parse
+from roles.doctor.box import Box
 from roles.lib.finding import Finding
 
-FOLDER = Path(__file__).parent / "kernel_hosts"
+FOLDER = Path(__file__).parent / "doctor_hosts"
 GPU = ("gpu 0000:c5:00.0", "gpu.driver amdgpu")
 
 
 def real(name: str, *more: str) -> Box:
-    """A transcript in kernel_hosts/: its first line names the source, its second what had to be filled in."""
+    """A transcript in doctor_hosts/: its first line names the source, its second what had to be filled in."""
     return parse([*(FOLDER / f"{name}.txt").read_text().splitlines(), *more])
 
 

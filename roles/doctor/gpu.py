@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from roles.kernel import cmdline, versions
-from roles.kernel.boards import SMALLEST_MIB
-from roles.kernel.lint_checks import PAGES_PER_GIB
-from roles.kernel.patient import Check, Patient, Said
+from roles.doctor import versions
+from roles.doctor.boards import SMALLEST_MIB
+from roles.doctor.lint_checks import PAGES_PER_GIB
+from roles.doctor.patient import Check, Patient, Said
+from roles.lib import cmdline
 
 GIB = 1024**3
 RESERVE_GIB = 8

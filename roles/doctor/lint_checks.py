@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from roles.kernel import cmdline, versions
-from roles.kernel.box import Box, Line
+from roles.doctor import versions
+from roles.doctor.box import Box, Line
+from roles.lib import cmdline
 
 DATA = Path(__file__).parent / "data/cmdline.yml"
 PAGES_PER_GIB = 262144

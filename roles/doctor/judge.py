@@ -9,15 +9,15 @@ from typing import Any
 import yaml
 
 from inventory.spec import Lab
-from roles.kernel import doctor_checks, doctor_gpu
-from roles.kernel.box import Box
-from roles.kernel.gate import gate
-from roles.kernel.lint import lint
-from roles.kernel.patient import Expected, Patient
+from roles.doctor import checks, gpu
+from roles.doctor.box import Box
+from roles.doctor.gate import gate
+from roles.doctor.lint import lint
+from roles.doctor.patient import Expected, Patient
 from roles.lib.finding import WORST_FIRST, Finding
 
-DATA = Path(__file__).parent / "data/doctor.yml"
-CHECKS = (*doctor_checks.CHECKS, *doctor_gpu.CHECKS)
+DATA = Path(__file__).parent / "data/findings.yml"
+CHECKS = (*checks.CHECKS, *gpu.CHECKS)
 UNKNOWN = Expected()
 """Of a box that no inventory knows."""
 

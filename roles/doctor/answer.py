@@ -1,4 +1,4 @@
-"""Reads what templates/kernel/look.sh prints: a line per thing, KEY VALUE."""
+"""Reads what templates/doctor/look.sh prints: a line per thing, KEY VALUE."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from roles.kernel import versions
-from roles.kernel.box import Box, Gpu, Line, Listener
+from roles.doctor import versions
+from roles.doctor.box import Box, Gpu, Line, Listener
 
 _GRUB = re.compile(r"(?:export\s+)?(GRUB_[A-Z_]+)=(.*)")
 

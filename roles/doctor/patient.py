@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from roles.kernel.boards import Board, board_of
-from roles.kernel.box import Box
+from roles.doctor.boards import Board, board_of
+from roles.doctor.box import Box
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ class Patient:
 
 Said = Iterator[tuple[str, dict[str, Any]]]
 Check = Callable[[Patient], Said]
-"""A check: yields the name of an entry in data/doctor.yml and the values for its words."""
+"""A check: yields the name of an entry in data/findings.yml and the values for its words."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from roles.kernel.box import Box
-from roles.kernel.doctor_gpu import GIB
-from roles.kernel.patient import Check, Patient, Said
+from roles.doctor.box import Box
+from roles.doctor.gpu import GIB
+from roles.doctor.patient import Check, Patient, Said
 
 RPC_PORTS = (50052, 50053)
 """llama.cpp's own, and that of AMD's playbooks."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roles.kernel import versions
+from roles.doctor import versions
 
 # The pairs of rpm-software-management/rpm: tests/rpmvercmp.at (at 7f3fdf6), each once and asked both ways here.
 OLDER = """

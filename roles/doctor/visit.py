@@ -8,10 +8,10 @@ from typing import NoReturn
 
 from pyinfra.api import Host, State
 
-from roles.kernel.box import Box
-from roles.kernel.doctor import UNKNOWN, expected, judge, say
-from roles.kernel.look import Boxes
-from roles.kernel.report import as_json, redactor, report
+from roles.doctor.box import Box
+from roles.doctor.judge import UNKNOWN, expected, judge, say
+from roles.doctor.look import Boxes
+from roles.doctor.report import as_json, redactor, report
 from roles.lib.board import board
 from roles.lib.finding import Finding
 from roles.lib.stop import Refused

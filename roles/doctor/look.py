@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
-from roles.kernel.answer import parse
-from roles.kernel.box import Box
+from roles.doctor.answer import parse
+from roles.doctor.box import Box
 
-SCRIPT = (Path(__file__).parents[2] / "templates/kernel/look.sh").read_text()
+SCRIPT = (Path(__file__).parents[2] / "templates/doctor/look.sh").read_text()
 
 
 class Boxes(FactBase[Box]):

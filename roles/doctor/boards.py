@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from inventory.spec.boards import DATA
-from roles.kernel import versions
-from roles.kernel.box import Box
+from roles.doctor import versions
+from roles.doctor.box import Box
 
 SMALLEST_MIB = 512
 """Of a board of which nobody has said it: AMD's advice (ROCm/rocm-docs, rdna3-5.rst)."""

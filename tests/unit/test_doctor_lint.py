@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from roles.kernel.box import Box
-from roles.kernel.lint import lint
-from roles.kernel.lint_checks import CHECKS
-from roles.kernel.lint_checks import rules as data
-from tests.unit.kernel_boxes import booted, box, real, rules
+from roles.doctor.box import Box
+from roles.doctor.lint import lint
+from roles.doctor.lint_checks import CHECKS
+from roles.doctor.lint_checks import rules as data
+from tests.unit.doctor_boxes import booted, box, real, rules
 
 TIMEOUT = "amdgpu.lockup_timeout=10000,60000,10000,10000"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from roles.kernel.box import Box
-from roles.kernel.gate import check, data, gate, judge_kernel
-from tests.unit.kernel_boxes import GPU, box, real, rules
+from roles.doctor.box import Box
+from roles.doctor.gate import check, data, gate, judge_kernel
+from tests.unit.doctor_boxes import GPU, box, real, rules
 
 MES = "firmware MES feature version: 1, firmware version: "
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from roles.kernel.box import Box
+from roles.doctor.box import Box
 from roles.lib.finding import WORST_FIRST, Finding
 from roles.lib.redact import Redactor
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import yaml
 
-from roles.kernel import versions
-from roles.kernel.box import Box
+from roles.doctor import versions
+from roles.doctor.box import Box
 from roles.lib.finding import Finding, Severity
 
 DATA = Path(__file__).parent / "data/known_bad.yml"

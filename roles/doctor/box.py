@@ -1,4 +1,4 @@
-"""What one box says of itself, whoever set it up; roles/kernel/answer.py reads it from what the box answered."""
+"""What one box says of itself, whoever set it up; roles/doctor/answer.py reads it from what the box answered."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from roles.kernel import cmdline
-from roles.kernel.box import Box
-from roles.kernel.lint_checks import CHECKS, View, rules
+from roles.doctor.box import Box
+from roles.doctor.lint_checks import CHECKS, View, rules
+from roles.lib import cmdline
 from roles.lib.finding import Finding
 
 
