@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,14 @@ def judge(box: Box, node: str, wanted: Expected = UNKNOWN) -> list[Finding]:
     found += lint(box, node, kernel=kernel)
     found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm")
     return sorted(found, key=lambda finding: (WORST_FIRST.index(finding.severity), finding.rule))
+
+
+def against(box: Box, node: str, wanted: Expected) -> list[Finding]:
+    """What stands against setting the box up, worst first. Where the line that it boots next is known, that one counts
+    and not the one that it booted with; the operating system is preflight's own to judge."""
+    if any(line.when == "will boot with" for line in box.lines):
+        box = replace(box, lines=tuple(line for line in box.lines if line.when != "booted with"))
+    return [finding for finding in judge(box, node, wanted) if finding.severity != "ok" and finding.rule != "os"]
 
 
 def say(rule: str, node: str, values: dict[str, Any]) -> Finding:

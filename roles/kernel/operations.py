@@ -61,4 +61,5 @@ def given_back() -> Commands:
     if not text:
         host.noop("nothing of ours")
         return
+    host.log("next boot: as before halofleet; not rebooted here")
     yield job("kernel", text)

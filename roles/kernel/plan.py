@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from inventory.spec import Lab
+from roles.doctor import judge as doctor
+from roles.doctor.patient import Expected as Box
 from roles.kernel.boot import Seen, clashes
 from roles.lib.cmdline import key, values
 from roles.lib.finding import Finding
@@ -53,6 +55,8 @@ class Kernel:
     iommu: str
     reboots: bool
     order: tuple[str, ...]
+    box: Box = doctor.UNKNOWN
+    """What the doctor is told of it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def plan(lab: Lab, name: str) -> Kernel:
         iommu=node.iommu,
         reboots=node.reboot == "when-needed",
         order=order(lab),
+        box=doctor.expected(lab, name),
     )
 
 

@@ -14,6 +14,8 @@ from paramiko import SSHException
 from pyinfra.api import Host, StringCommand, operation
 from pyinfra.api.exceptions import PyinfraError
 
+from roles.doctor import judge as doctor
+from roles.doctor.look import Boxes
 from roles.kernel.boot import Seen, differing, next_line, waits_for_somebody
 from roles.kernel.facts import KernelStates
 from roles.kernel.operations import FINDINGS, seen_on
@@ -126,6 +128,10 @@ def _reboot(host: Host, kernel: Kernel, before: Seen, want: Wanted) -> None:
         if time.monotonic() > limit:
             raise Failed(f"{host.name}: {problem}; the nodes after it stay up")
         time.sleep(PAUSE_SECONDS)
+    # A kernel that was installed in the meantime runs now.
+    found = doctor.against(look(host, Boxes), host.name, kernel.box)
+    if stops := [str(finding) for finding in found if finding.severity == "stop"]:
+        raise Failed("\n".join([*stops, f"{host.name}: so it came back from its reboot; the nodes after it stay up"]))
     up[host.name] = True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.lib.allowed import allowed
-from roles.preflight.operations import TOPIC, collected
+from roles.preflight.operations import TOPIC, collected, taken
 from roles.preflight.plan import Expected
 
 
@@ -13,3 +13,10 @@ from roles.preflight.plan import Expected
 def preflight(plan: Expected) -> None:
     collected(expected=plan, name="look at every node")
     allowed(topic=TOPIC, name="nothing against it")
+
+
+@deploy("lock")
+def lock(plan: Expected) -> None:
+    """Keeps other runs out, and asks nothing else of the node."""
+    taken(expected=plan, name="nobody else works on it")
+    allowed(topic=TOPIC, name="on no node")

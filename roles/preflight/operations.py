@@ -9,8 +9,10 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from pyinfra.api import operation
+from pyinfra.api import Host, operation
 
+from roles.doctor import judge as doctor
+from roles.doctor.look import Boxes
 from roles.lib.board import board
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, current, look
@@ -18,7 +20,7 @@ from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.models import here, there
 from roles.preflight.facts import Snapshots
-from roles.preflight.plan import Expected, judge
+from roles.preflight.plan import Expected, Snapshot, judge, judge_access
 
 TOPIC = "preflight"
 PATIENCE_SECONDS = 4
@@ -30,19 +32,41 @@ def holder() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()} since {since}"
 
 
-@operation()
-def collected(expected: Expected) -> Commands:
-    """The node's snapshot is judged; when the run is for real, the node's lock is taken in the same command."""
-    host = current()
+def locking(host: Host, expected: Expected) -> Snapshot:
+    """The node as it is; when the run is for real, the node's lock is taken in the same command."""
     lock = holder() if host.state.is_executing else ""
     for _ in range(PATIENCE_SECONDS):
         seen = look(host, Snapshots, address=str(expected.address), lock=lock)
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
+    return seen
+
+
+@operation()
+def taken(expected: Expected) -> Commands:
+    """Only the node's lock: for a run that takes back, which nothing else may stop."""
+    host = current()
+    board(host.state, TOPIC)[host.name] = judge_access(expected, locking(host, expected))
+    host.noop("nobody else works on it")
+    yield from ()
+
+
+@operation()
+def collected(expected: Expected) -> Commands:
+    """Everything that may stand against the node is judged."""
+    host = current()
+    seen = locking(host, expected)
     builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
-    board(host.state, TOPIC)[host.name] = judge(expected, seen, builds=builds) + judge_local(expected, lacking)
+    said = doctor.against(look(host, Boxes), host.name, expected.box)
+    board(host.state, TOPIC)[host.name] = [
+        *judge(expected, seen, builds=builds),
+        *judge_local(expected, lacking),
+        *(finding for finding in said if finding.severity == "stop"),
+    ]
+    if rules := dict.fromkeys(finding.rule for finding in said if finding.severity == "warn"):
+        host.log(f"the doctor warns: {', '.join(rules)}; deploys/preflight.py says what to do")
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from inventory.spec import Lab
 from inventory.spec.topology.links import End
+from roles.doctor import judge as doctor
+from roles.doctor.patient import Expected as Box
 from roles.lib.finding import Finding
 from roles.llama_cpp.plan import Release, arch_of
 from roles.llama_cpp.plan import plan as release_plan
@@ -46,6 +48,8 @@ class Expected:
     """Keys that the user has chosen, by serve: files on the control machine."""
     models: tuple[Model, ...] = ()
     """Of the serves that this node controls."""
+    box: Box = doctor.UNKNOWN
+    """What the doctor is told of it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def plan(lab: Lab, name: str) -> Expected:
             if serve.controller == name and serve.api_key_file is not None
         ),
         models=models_plan(lab, name),
+        box=doctor.expected(lab, name),
     )
 
 
@@ -101,22 +106,30 @@ def _unnamed(lab: Lab, end: End) -> bool:
     return end.named and lab.spec.virtual is None
 
 
+def judge_access(expected: Expected, seen: Snapshot) -> list[Finding]:
+    """Pure: whether this run may change the node at all."""
+    if not seen.root:
+        fix = "ssh.user: root, or a user with sudo without password"
+        return [Finding("commands run as root", "stop", expected.node, "they do not", "root", fix)]
+    if seen.lock:
+        return [
+            Finding("one run at a time", "stop", expected.node, f"held by {seen.lock}", "no other run", LOCK_FIX),
+        ]
+    return []
+
+
 def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
     """Pure: everything that would stop the run. builds: this node will have to compile the release."""
 
     def stop(rule: str, found: str, wanted: str, fix: str) -> Finding:
         return Finding(rule, "stop", expected.node, found, wanted, fix)
 
-    found = []
+    found = judge_access(expected, seen)
     if not seen.root:
-        return [
-            stop("commands run as root", "they do not", "root", "ssh.user: root, or a user with sudo without password")
-        ]
+        return found  # nothing else could be seen
     for what, value in expected.unable:
         fix = "leave it out, or wait for the version that can"
         found.append(stop(what, value, "what this version of halofleet can do", fix))
-    if seen.lock:
-        found.append(stop("one run at a time", f"held by {seen.lock}", "no other run", LOCK_FIX))
     if seen.os != expected.os:
         found.append(stop("os", seen.os or "unknown", expected.os, f"write nodes.{expected.node}.os: {seen.os}"))
     if seen.arch != expected.arch:

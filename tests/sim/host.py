@@ -265,5 +265,11 @@ class SimHost(State):
         raise NotModelled(call)
 
     def _uname(self, call: Call) -> Reply:
-        known = {"-m": f"{self.arch}\n", "-s": "Linux\n"}
+        release = self.root / "proc/sys/kernel/osrelease"
+        known = {
+            "-m": f"{self.arch}\n",
+            "-s": "Linux\n",
+            "-n": "halo\n",
+            "-r": release.read_text() if release.exists() else "6.12.48+deb13-amd64\n",  # trixie's
+        }
         return Reply("".join(known[word] for word in call.words))

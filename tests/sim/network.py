@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,9 @@ class Network:
                 return Reply("".join(str(route) for route in self.routes if route.destination == destination))
             case ["route", "delete", destination, "via", gateway, "dev", name]:
                 return self._delete_route(destination, gateway, name)
-            case ["-o", "-4", "address"]:
+            case ["-o", "route", "show", "default"]:
+                return self.ip(replace(call, words=("-4", "route", "show", "default")))
+            case ["-o", "-4", "address"] | ["-o", "address", "show"]:  # no IPv6 in here
                 return Reply("".join(line for name in self.addresses for line in self._lines(name)))
             case ["-4", "-o", "address", "show", "dev", name]:
                 if name not in self.addresses:

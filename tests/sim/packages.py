@@ -50,6 +50,10 @@ class Packages:
         match call.words:
             case ["-W", "-f", "${db:Status-Status} ${Package}\\n", *names]:
                 pass
+            case ["-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n", *names] if not self.installed & set(
+                names
+            ):
+                pass
             case _:
                 raise NotModelled(call)
         missing = [name for name in names if name not in self.installed]
@@ -65,6 +69,8 @@ class Packages:
                 if name in self.installed:
                     return Reply(f"{name}-1.0-1.fc43.x86_64\n")
                 return Reply(f"no package provides {name}\n", status=1)
+            case ["-qa", "--qf", "package %{NAME} %{EVR}\\n", *names] if not self.installed & set(names):
+                return Reply()
         raise NotModelled(call)
 
     def _install(self, names: Iterable[str], unknown: str, status: int) -> Reply:

@@ -417,6 +417,23 @@ def test_one_that_comes_back_without_the_arguments_fails(
     assert f"halo2: it booted without {LIMIT}; the nodes after it stay up" in str(notes)
 
 
+def test_one_that_comes_back_with_what_the_doctor_calls_a_stop_fails(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+) -> None:
+    stage, sim = box(stages, "fedora")
+    power_on = sim.boot.power_on
+
+    def other_kernel() -> None:
+        power_on()
+        sim.files.real("/etc/kernel").mkdir(exist_ok=True)
+        sim.files.real("/etc/kernel/cmdline").write_text("quiet\n")
+
+    monkeypatch.setattr(sim.boot, "power_on", other_kernel)
+    assert not stage.run("kernel", sim, dies_after=999).ended
+    assert "kernel/cmdline without root" in str(notes)
+    assert "halo2: so it came back from its reboot; the nodes after it stay up" in str(notes)
+
+
 def test_nobody_goes_down_before_the_ones_before_are_back(stages: Stages) -> None:
     stage, sim = box(stages, "debian")
     lab = stage.lab()

@@ -1,0 +1,27 @@
+"""What stands against setting a box up: judged by what it will boot, not by what it booted."""
+
+from __future__ import annotations
+
+from roles.doctor.judge import UNKNOWN, against
+from roles.doctor.patient import Expected
+from tests.unit.doctor_boxes import booted, rules
+
+MEANT_MIB = "root=/dev/sda1 ttm.pages_limit=122880"
+NEXT = "root=/dev/sda1 ttm.pages_limit=31457280"
+
+
+def test_a_line_that_the_next_boot_is_rid_of_stands_against_nothing() -> None:
+    assert "pages_limit too small" in rules(against(booted(MEANT_MIB), "halo1", UNKNOWN))
+    mended = booted(MEANT_MIB, f'grub /etc/default/grub: GRUB_CMDLINE_LINUX="{NEXT}"')
+    assert "pages_limit too small" not in rules(against(mended, "halo1", UNKNOWN))
+
+
+def test_a_line_that_the_next_boot_will_have_stands_against_it() -> None:
+    broken = booted(NEXT, f'grub /etc/default/grub: GRUB_CMDLINE_LINUX="{MEANT_MIB}"')
+    assert "pages_limit too small" in rules(against(broken, "halo1", UNKNOWN))
+
+
+def test_the_operating_system_is_preflights_own_to_judge_and_what_is_well_is_not_said() -> None:
+    found = against(booted(NEXT, "os fedora-43"), "halo1", Expected(os="debian-13"))
+    assert "os" not in rules(found)
+    assert not [finding for finding in found if finding.severity == "ok"]
