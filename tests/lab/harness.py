@@ -125,9 +125,15 @@ class Lab:
         labs = self.home() / "labs/test"
         client = SSHClient()
         client.load_host_keys(str(labs / "known_hosts"))
-        limits = {"timeout": seconds, "banner_timeout": seconds, "auth_timeout": seconds}
-        key = str(labs / "id_ed25519")
-        client.connect(self.addresses[host], username="root", key_filename=key, allow_agent=False, **limits)
+        client.connect(
+            self.addresses[host],
+            username="root",
+            key_filename=str(labs / "id_ed25519"),
+            allow_agent=False,
+            timeout=seconds,
+            banner_timeout=seconds,
+            auth_timeout=seconds,
+        )
         return client
 
     def ssh(self, host: str, script: str) -> str:
