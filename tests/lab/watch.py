@@ -43,9 +43,10 @@ class Seen:
 
     @property
     def down(self) -> list[tuple[float, float]]:
-        """From the first question without an answer to the end of the last one."""
+        """From the first question without an answer to the last one. What a busy machine took to see that the time for
+        an answer was over says nothing about the host."""
         silent = [list(group) for said, group in groupby(self.reached, key=lambda sample: sample.said) if not said]
-        return [(each[0].asked, each[-1].told) for each in silent]
+        return [(each[0].asked, each[-1].asked) for each in silent]
 
     @property
     def blind(self) -> float:
