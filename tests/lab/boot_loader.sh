@@ -12,7 +12,7 @@ if [ "${1-}" = remove ]; then
     if mountpoint -q /proc/cmdline; then umount /proc/cmdline; fi
     systemctl disable --quiet boot-loader.service
     rm -rf "$bin/update-grub" "$bin/boot-loader" "$unit" "$sshd" /etc/grub.d /etc/default/grub /etc/default/grub.d
-    rm -rf /boot/grub /var/lib/halofleet/kernel
+    rm -rf /boot/grub /boot/stays-off /var/lib/halofleet/kernel
     systemctl daemon-reload
     systemctl restart ssh.service
     exit
