@@ -18,7 +18,10 @@ lines() { # KEY PATTERN FILE...: `KEY FILE: LINE` of every line that matches
     shift 2
     for f in "$@"; do
         if [ ! -f "$f" ]; then continue; fi
-        if [ -r "$f" ]; then grep -E "$pattern" "$f" | head -n 50 | sed "s|^|$key $f: |"; else echo "unread $f"; fi
+        if [ ! -r "$f" ]; then echo "unread $f"; continue; fi
+        # A line that ends in a backslash goes on in the next one.
+        sed -e ':a' -e '/\\$/{' -e '$!N' -e 's/\\\n//' -e 'ta' -e '}' "$f" | grep -aE "$pattern" | head -n 50 |
+            sed "s|^|$key $f: |"
     done
 }
 
@@ -126,11 +129,13 @@ habits() {
     lines dconf "^sleep-inactive-ac-type=" /etc/dconf/db/*.d/*
 }
 
-system
-boot
-modules
-gpu
-packages
-network
-habits
+{
+    system
+    boot
+    modules
+    gpu
+    packages
+    network
+    habits
+} | LC_ALL=C tr -c '\11\12\40-\176' '?' # pyinfra reads UTF-8 only
 exit 0

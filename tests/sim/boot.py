@@ -1,8 +1,8 @@
 """A kernel of the host's own and what boots it: GRUB as Debian and Ubuntu have it, BLS entries and grubby as Fedora.
 
-Sources: grub-mkconfig and 10_linux of Debian's grub2-common (shortened to the lines that matter here); grubby-bls 8.40-68
-(openela-main/grubby; Fedora's and RHEL 9's are kept alike) and rpm-sort, with which the role's scripts ran; grubby's output
-in rhboot/grubby issue 55 and in oamg/leapp-repository pull request 1302; dracut's update-initramfs (bdrung/dracut-ng).
+Sources: grub-mkconfig and 10_linux of Debian's grub2-common (shortened to the lines that matter here); grubby-bls
+8.40-68 (openela-main/grubby; RHEL 9's is kept like Fedora's) and rpm-sort, with which the role's scripts ran too;
+grubby's output in rhboot/grubby issue 55 and in oamg/leapp-repository pull request 1302; dracut 059.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from roles.lib.cmdline import key, values
+from roles.lib.cmdline import values
 from tests.sim.shell import Call, NotModelled, Reply, Shell
 
 GIB = 1 << 20
@@ -230,7 +230,7 @@ class Boot:
         )
 
     def _update(self, path: Path, remove: Iterable[str], add: Iterable[str]) -> None:
-        """NAME=VALUE removes the first that is the same, NAME every value; what is added takes the place of its name."""
+        """NAME=VALUE removes the first that is the same, NAME every value; what is added replaces its name's values."""
         words = self._field(path, "options").split()
         for old in remove:
             if "=" in old and old in words:
@@ -248,7 +248,8 @@ class Boot:
         options = f"root=UUID={UUID} ro rootflags=subvol=root rhgb quiet $tuned_params"
         self._write(
             f"boot/loader/entries/{MACHINE}-{release}.conf",
-            f"title {title}\nversion {release}\nlinux /vmlinuz-{release}\ninitrd /initramfs-{release}.img $tuned_initrd\n"
+            f"title {title}\nversion {release}\nlinux /vmlinuz-{release}\n"
+            f"initrd /initramfs-{release}.img $tuned_initrd\n"
             f"options {options}\ngrub_users $grub_users\ngrub_arg --unrestricted\ngrub_class fedora\n",
         )
 

@@ -113,7 +113,7 @@ class Systemd(Manager):
         moved = self.shell.work / Path(path).name
         moved.write_text(self.shell.inside((self.root / path.removeprefix("/")).read_text()))
         reply = self.shell.run(f"sh -c {quoted(line.replace(path, str(moved)))}", user="root")
-        with (self.root / log.removeprefix("/")).open("a") as file:
+        with (self.root / log.removeprefix("/")).open("a", errors="surrogateescape") as file:
             file.write(reply.stdout + reply.stderr)
         return Reply()
 
