@@ -247,3 +247,13 @@ def test_an_image_that_dracut_cannot_write_stays_as_it_was(stages: Stages) -> No
     stage.run("kernel", sim)
     assert sim.text(image) == "made by dracut\n"
     assert not sim.files.real(f"{image}.halofleet").exists()
+
+
+def test_a_boot_without_room_for_another_image_is_refused(stages: Stages) -> None:
+    stage, sim = box(stages, "fedora", loader="net")
+    sim.files.real("/boot/initramfs-6.19.12-200.fc43.x86_64.img").write_bytes(bytes(3 << 20))
+    for name in ("dracut", "lsinitrd"):
+        sim._put_program(name)
+    sim.boot.room = 3
+    with pytest.raises(Refused, match="halo2: free space in /boot: 3 MiB; expected: 4 MiB; remove old kernels"):
+        stage.run("kernel", sim)
