@@ -80,9 +80,9 @@ def _listener(text: str) -> Listener | None:
 
 
 def _grubby(said: list[str]) -> dict[str, str]:
-    """`args="ro quiet"`, a line each (grubby --info=DEFAULT)."""
+    """`args="ro quiet"`, a line each (grubby --info=DEFAULT); quotes that belong to the arguments stay."""
     pairs = (line.partition("=") for line in said)
-    return {key: value.strip().strip('"') for key, sign, value in pairs if sign}
+    return {key: value.strip().removeprefix('"').removesuffix('"') for key, sign, value in pairs if sign}
 
 
 def _next_kernel(said: Mapping[str, list[str]], grubby: Mapping[str, str]) -> str:

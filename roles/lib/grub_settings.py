@@ -33,7 +33,10 @@ class Assignment(NamedTuple):
         found, place = "", 0
         while match := _PIECE.match(self.text, place):
             single, double, bare = match.groups()
-            found += single if single is not None else _expanded(double if bare is None else bare, known)
+            if single is not None:
+                found += single
+            else:
+                found += _expanded(double, known, '$`"\\') if double is not None else _expanded(bare, known)
             place = match.end()
         return found[:LONGEST]
 
@@ -53,14 +56,16 @@ def values(lines: Iterable[str]) -> dict[str, str]:
     return known
 
 
-def _expanded(text: str, known: Mapping[str, str]) -> str:
+def _expanded(text: str, known: Mapping[str, str], escapable: str = "") -> str:
+    """escapable: before which characters a backslash goes; before any without quotes."""
+
     def one(match: re.Match[str]) -> str:
         escaped, plain, name, sign, word = match.groups()
         if escaped is not None:
-            return escaped if escaped in '$`"\\' else match[0]
+            return escaped if not escapable or escaped in escapable else match[0]
         value = known.get(plain or name, "")
         if sign is None:
             return value
-        return _expanded(word, known) if bool(value) is (sign == "+") else value
+        return _expanded(word, known, escapable) if bool(value) is (sign == "+") else value
 
     return _EXPANSION.sub(one, text)

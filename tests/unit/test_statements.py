@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[2]
 SOURCES: dict[str, list[dict[str, Any]]] = yaml.safe_load((Path(__file__).parent / "statements.yml").read_text())
 STATEMENTS = [(source, each) for source, statements in SOURCES.items() for each in statements]
 WAYS = ({"finds"}, {"says"}, {"not"}, {"gives"}, {"refused"}, {"is"}, {"shown"}, {"open"}, {"says", "not"})
+INPUTS = {"line", "kernel", "also", "transcript", "memory", "inventory", "kernels", "version", "board", "bios"} | {
+    "smallest"
+}
 GIB = PAGES_PER_GIB
 NODE = Kernel("halo1", IPv4Address("10.0.0.1"), True, None, 8 * GIB, 6 * GIB, True, "untouched", True, ("halo1",))
 
@@ -49,8 +52,7 @@ def severities(findings: list[Finding]) -> dict[str, str]:
 def test_every_statement_is_decided_in_one_way(source: str, each: dict[str, Any]) -> None:
     known = {"finds", "says", "not", "gives", "refused", "is", "shown", "open"}
     assert {key for key in each if key in known} in WAYS, f"{source}: {each['what']}"
-    inputs = set("line kernel also transcript memory inventory kernels version board bios smallest".split())
-    assert each.keys() <= known | inputs | {"what"}
+    assert each.keys() <= known | INPUTS | {"what"}
     assert all(each.get(key) for key in ("what", *({"open", "shown"} & each.keys())))
 
 
