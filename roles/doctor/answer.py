@@ -52,7 +52,6 @@ def parse(output: Iterable[str]) -> Box:
         target=one.get("default_target", ""),
         suspend=one.get("suspend", ""),
         stays_awake=any("'nothing'" in value for value in said["dconf"]),
-        selinux={"1": "enforcing", "0": "permissive"}.get(one.get("selinux", ""), ""),
         unread=tuple(dict.fromkeys(said["unread"])),
     )
 

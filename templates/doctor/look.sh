@@ -36,8 +36,7 @@ system() {
     sed -n 's/^\(MemTotal\|SwapTotal\): *\([0-9]*\) kB$/\1 \2/p' /proc/meminfo
     file cmdline /proc/cmdline
     for name in sys_vendor product_name board_name bios_version; do file "dmi.$name" "/sys/class/dmi/id/$name"; done
-    for name in swappiness dirty_ratio dirty_bytes; do file "vm.$name" "/proc/sys/vm/$name"; done
-    if [ -e /sys/fs/selinux/enforce ]; then file selinux /sys/fs/selinux/enforce; fi
+    file vm.dirty_ratio /proc/sys/vm/dirty_ratio
 }
 
 boot() {

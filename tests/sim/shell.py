@@ -27,7 +27,9 @@ POLL, WAITPID = get_original("select", "poll"), get_original("os", "waitpid")
 STAT = "{pid} ({comm}) S {parent} 122 123 0 -1 4194560 356 10577 2 20 0 0 4 5 20 0 1 0 {start} 2744320 420\n"
 """/proc/PID/stat (trixie, shortened): field 4 is the parent, field 22 the start time."""
 
-HOST_PATHS = re.compile(r"(?<![\w.}~-])/(?=(?:boot|efi|etc|home|models|opt|proc|root|run|srv|sys|var)\b|dev/urandom)")
+HOST_PATHS = re.compile(
+    r"(?<![\w.}~-])/(?=(?:boot|efi|etc|home|models|opt|proc|root|run|srv|sys|usr/lib/tuned|var)\b|dev/urandom)"
+)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ class Machine:
             client.get_host_keys().add(self.address, entry.key.get_name(), entry.key)
             client.connect(
                 self.address, username="root", key_filename=str(self.key), allow_agent=False, look_for_keys=False,
-                timeout=5, banner_timeout=30, auth_timeout=60,
+                timeout=30, banner_timeout=30, auth_timeout=60,  # the first one bounds the key exchange too
             )  # fmt: skip
             yield client
 
