@@ -14,7 +14,7 @@ from tests.lab.harness import Lab, Run
 from tests.vm.harness import Machines
 from tests.vm.machine import Machine
 from tests.vm.menu import entries
-from tests.vm.outages import patient_sshd, sampled
+from tests.vm.outages import sampled
 
 PAGES = "65536"
 """As in kernel_only.py."""
@@ -58,8 +58,6 @@ class Pair:
 def pair(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     controller, worker = machines.make("vm1"), machines.make("vm2", direct=True)
     start(controller, worker)
-    for machine in (controller, worker):
-        patient_sshd(machine)
     controller.ssh("update-grub")
     worker.ssh("rm -r /boot/grub")
     before = {each.name: Before(each.ssh(CMDLINE), each.ssh(LIMIT), each.ssh(FILES)) for each in (controller, worker)}
