@@ -151,7 +151,7 @@ def test_from_a_bad_argument_the_menu_leads_back(pair: Pair) -> None:
 
 
 def test_the_undo_gives_it_back_byte_for_byte(pair: Pair) -> None:
-    pair.run("--data", "undo=yes").ok()
+    pair.lab.pyinfra("-y", "--json", str(pair.lab.inventory), "deploys/reset.py").ok()
     for machine in pair.both:
         assert machine.ssh(FILES) == pair.before[machine.name].files
         assert "No such file" in machine.ssh(KEPT)
