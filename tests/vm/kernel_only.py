@@ -10,8 +10,8 @@ from pyinfra.context import host
 from roles import kernel, preflight
 from roles.lib.end import every_node_answers
 
-PAGES = 65536
-"""256 MiB."""
+PAGES = 262144
+"""1 GiB: the doctor takes less for a mistake."""
 
 lab, name = host.data.lab, host.name
 every_node_answers(host.state)

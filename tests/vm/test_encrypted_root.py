@@ -14,14 +14,14 @@ from tests.vm.harness import Machines
 from tests.vm.image import image
 from tests.vm.machine import Machine
 
-PAGES = "65536"
+PAGES = "262144"
 """As in kernel_only.py."""
 CMDLINE = "cat /proc/cmdline"
 
 
 @pytest.fixture(scope="module")
 def machine(machines: Machines) -> Iterator[Machine]:
-    found = machines.make("vm3", image=image("cryptsetup-initramfs", passphrase="open sesame"))
+    found = machines.make("vm3", memory=1536, image=image("cryptsetup-initramfs", passphrase="open sesame"))
     found.start()
     yield found
     machines.remove("vm3")

@@ -16,8 +16,10 @@ from tests.vm.machine import Machine
 from tests.vm.menu import entries
 from tests.vm.outages import sampled
 
-PAGES = "65536"
+PAGES = "262144"
 """As in kernel_only.py."""
+MEMORY = 1536
+"""MiB: a ceiling above it is refused."""
 BAD = "mem=64M"
 """No kernel comes up with it."""
 LIMIT = "cat /sys/module/ttm/parameters/pages_limit"
@@ -58,7 +60,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    controller, worker = machines.make("vm1"), machines.make("vm2", direct=True)
+    controller, worker = machines.make("vm1", memory=MEMORY), machines.make("vm2", memory=MEMORY, direct=True)
     start(controller, worker)
     controller.ssh("update-grub")
     worker.ssh("rm -r /boot/grub")
