@@ -36,7 +36,7 @@ class Unit:
 
 
 class Manager:
-    """What systemd knows and does. started: told of every unit of the distribution that starts."""
+    """What systemd knows and does. started: told of every unit of the distribution that starts or is reloaded."""
 
     def __init__(self, root: Path, shell: Shell, started: Callable[[str], None]) -> None:
         self.root, self.shell, self.started = root, shell, started

@@ -32,6 +32,8 @@ class Machine:
     nic: Nic | None = None
     memory: int = 512
     units: Mapping[str, str] = field(default_factory=dict)
+    wire: str = ""
+    """See Hardware."""
     boots: int = 0
     """How often QEMU was started."""
     failure: str = ""
@@ -149,7 +151,8 @@ class Machine:
 
             self._boot_begin = console.tell()
             self._qemu = Qemu(
-                Hardware(self.name, self.disk, self.memory, self.nic, self.units), self.folder / "qemu.log"
+                Hardware(self.name, self.disk, self.memory, self.nic, self.units, self.wire),
+                self.folder / "qemu.log",
             )
             self.boots += 1
             if self._cut:
@@ -187,6 +190,17 @@ class Machine:
         disk = f"{self.disk}?offset={PARTITION}"
         done = subprocess.run(["debugfs", "-R", f"cat {path}", disk], capture_output=True, text=True, check=True)
         return None if "File not found" in done.stderr else done.stdout
+
+    def write(self, path: str, text: str, label: str) -> None:
+        """A file into the disk of a machine that is off, with the type of SELinux label that its policy wants there."""
+        folder, name = path.rsplit("/", 1)
+        part = self.folder / "part"
+        part.write_text(text)
+        context = f"system_u:object_r:{label}:s0"
+        steps = (f"cd {folder}/", f"write {part} {name}", f"ea_set {name} security.selinux {context}", "quit")
+        disk = ["debugfs", "-w", "-f", "-", f"{self.disk}?offset={PARTITION}"]
+        subprocess.run(disk, input="\n".join(steps) + "\n", capture_output=True, text=True, check=True)
+        assert self.read(path) == text, f"{self.name}: {path} was not written into {self.disk}"
 
     def menu(self) -> dict[str, list[int]]:
         """The entries that GRUB will offer: see menu.entries()."""
