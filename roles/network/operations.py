@@ -10,7 +10,10 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from roles.lib.remote import Commands, current, look
 from roles.network.facts import Device, Links, LinkStates, SeenRoute
-from roles.network.plan import MARKER, Interface, Network
+from roles.network.plan import MARKER, PREFIX, Interface, Network
+
+# Not networkctl: under Debian's SELinux policy networkd may not answer it over D-Bus, and it gives up after 25 s.
+RELOAD = "systemctl reload systemd-networkd"
 
 WAIT = (
     "for try in $(seq 50); do if {check}; then exit 0; fi; sleep 0.2; done; "
@@ -38,12 +41,16 @@ def links_up(network: Network) -> Commands:
         return
     if not now.networkd:
         yield StringCommand("systemctl enable --now --quiet systemd-networkd")
-    yield StringCommand("networkctl reload")
-    for command in strays:
-        yield StringCommand(command)
-    for interface in changed:
-        yield StringCommand("networkctl reconfigure", QuoteString(interface.name))
-        yield StringCommand(wait(interface))
+    if strays:
+        yield StringCommand(RELOAD)  # so that networkd forgets them first
+        for command in strays:
+            yield StringCommand(command)
+    if changed:
+        # A file that is newer than networkd's reading of it makes networkd configure its interface again.
+        files = StringCommand(*(QuoteString(f"{PREFIX}{interface.name}.network") for interface in changed))
+        yield StringCommand("touch -c", files, "&&", RELOAD)
+        for interface in changed:
+            yield StringCommand(wait(interface))
     yield StringCommand("touch", MARKER)
 
 

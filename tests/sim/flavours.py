@@ -42,7 +42,7 @@ _APT = _BUILD | {
     "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
 }
 # The second half is of packages that Debian calls essential.
-_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "networkctl", "cmp", "find", "gzip", "tar", "xargs"})
+_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "cmp", "find", "gzip", "tar", "xargs"})
 
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
@@ -81,7 +81,7 @@ FEDORA = Flavour(
         "make": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
-        "systemd-networkd": _brings("networkctl", disabled=NETWORKD),
+        "systemd-networkd": _brings(disabled=NETWORKD),
         "tar": _brings("tar"),
         "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },

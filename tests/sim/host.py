@@ -34,7 +34,7 @@ UP_SECONDS = 3600
 COPIED = {
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
-    "networkd": ("known", "own", "waiting"),
+    "networkd": ("known", "times", "own", "waiting"),
     "nftables": ("tables",),
     "tuned": ("version", "running", "original"),
     "systemd": ("vendor", "enabled", "units", "counter"),
@@ -97,7 +97,6 @@ class SimHost(State):
             "dnf": self.packages.dnf,
             "rpm": self.packages.rpm,
             "ip": self.network.ip,
-            "networkctl": self.networkd.networkctl,
             "nft": self.nftables.nft,
             "ss": self.sockets.ss,
             "tuned-adm": self.tuned.adm,

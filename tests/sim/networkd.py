@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from tests.sim.network import LO, Network, Route
-from tests.sim.shell import Call, NotModelled, Reply
+from tests.sim.shell import NotModelled
 
 KEYS = frozenset(
     re.findall(
@@ -23,7 +23,7 @@ SECTIONS = frozenset({"Match", "Link", "Network", "Route"})
 
 
 class Networkd:
-    """Program: networkctl. known: its files as it read them last, interface -> text."""
+    """known: its files as it read them last, interface -> text."""
 
     def __init__(self, root: Path, network: Network) -> None:
         self.root, self.network = root, network
@@ -31,31 +31,27 @@ class Networkd:
 
     def boot(self) -> None:
         self.known: dict[str, str] = {}
+        self.times: dict[str, int] = {}
+        """When the files that it knows were written, in ns."""
         self.own: dict[str, list[str]] = {}
         """The addresses that it has configured, by interface."""
         self.waiting: set[Route] = set()
         """Routes whose source no interface has yet."""
 
-    def networkctl(self, call: Call) -> Reply:
-        match call.words:
-            case ["reload"]:
-                self.reload()
-            case ["reconfigure", name]:
-                if name not in self.network.addresses:
-                    return Reply(stderr=f'Failed to resolve interface "{name}": No such device\n', status=1)
-                self._configure(name)
-            case _:
-                raise NotModelled(call)
-        return Reply()
-
     def reload(self) -> None:
-        """networkctl(1): interfaces whose file is new, changed or gone are configured again."""
+        """networkctl(1): interfaces whose file is new, changed or gone are configured again; the time tells, too."""
         files: dict[str, str] = {}
+        times: dict[str, int] = {}
         for path in sorted((self.root / "etc/systemd/network").glob("*.network"), reverse=True):
             text = path.read_text()
-            files[_values(text, "Name")[0]] = text
-        changed = {name for name in {*files, *self.known} if files.get(name) != self.known.get(name)}
-        self.known = files
+            name = _values(text, "Name")[0]
+            files[name], times[name] = text, path.stat().st_mtime_ns
+        changed = {
+            name
+            for name in {*files, *self.known}
+            if (files.get(name), times.get(name)) != (self.known.get(name), self.times.get(name))
+        }
+        self.known, self.times = files, times
         for name in sorted(changed & set(self.network.addresses)):
             self._configure(name)
 

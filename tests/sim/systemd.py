@@ -56,6 +56,13 @@ class Systemd(Manager):
                 return Reply()
             case ["restart", name]:
                 return self.restart(_full(name))
+            case ["reload", "systemd-networkd"]:
+                unit = self.find("systemd-networkd.service")
+                if unit is None or unit.active != "active":
+                    error = "Failed to reload systemd-networkd.service: Job type reload is not applicable"
+                    return Reply(stderr=f"{error} for unit systemd-networkd.service.\n", status=1)
+                self.started(unit.name)
+                return Reply()
             case ["reload-or-restart", name]:
                 return self.reload_or_restart(_full(name))
             case ["reset-failed", name]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ Stages = Callable[..., Stage]
 
 FILE = "/etc/systemd/network/30-halofleet-{}.network"
 MARKER = "/run/halofleet-network.loaded"
+RELOAD = "systemctl reload systemd-networkd"
 FILES = ("link files", [f"write {FILE.format(name)} 644 root:root" for name in ("thunderbolt0", "thunderbolt1")])
 
 
@@ -27,14 +29,18 @@ def up(device: str, address: str, *routes: tuple[str, str], mtu: int = 1500, for
     checks += [f"ip -4 route show {to} | grep -qF 'via {gateway} dev {device}'" for to, gateway in routes]
     what += [f"route {to}" for to, _ in routes]
     return [
-        f"networkctl reconfigure {device}",
         f"for try in $(seq 50); do if {' && '.join(checks)}; then exit 0; fi; sleep 0.2; done; "
         f"echo interface {device} has not got {' '.join(what)} after 10 s: networkctl status {device} >&2; exit 1",
     ]
 
 
 def reload(*commands: str) -> list[str]:
-    return ["networkctl reload", *commands, f"touch {MARKER}"]
+    """commands: what takes away strays, then up() of every interface that is configured."""
+    strays = [command for command in commands if command.startswith("ip ")]
+    waits = [command for command in commands if command not in strays]
+    devices = [re.findall(r"echo interface (\S+) has", command)[0] for command in waits]
+    touch = f"touch -c {' '.join(FILE.format(device) for device in devices)} && {RELOAD}"
+    return [*([RELOAD, *strays] if strays else []), *([touch, *waits] if waits else []), f"touch {MARKER}"]
 
 
 UP = reload(*up("thunderbolt0", "10.44.0.1/31"), *up("thunderbolt1", "10.44.0.8/31"))

@@ -36,7 +36,8 @@ class Unit:
 
 
 class Manager:
-    """What systemd knows and does. started, stopped: told of every unit of the distribution that does."""
+    """What systemd knows and does. started, stopped: told of every unit of the distribution that does; started also of
+    one that is reloaded."""
 
     def __init__(
         self, root: Path, shell: Shell, started: Callable[[str], None], stopped: Callable[[str], None]

@@ -62,9 +62,17 @@ mkdir -p "$root/boot/grub"
 cp -r "$root/usr/lib/grub/i386-pc" "$root/boot/grub/"
 chroot "$root" grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o /boot/grub/i386-pc/core.img biosdisk part_msdos ext2
 cp "$root/boot/grub/i386-pc/boot.img" "$root/boot/grub/i386-pc/core.img" "$scratch/"
-kernel=$(cd "$root/boot" && echo vmlinuz-*)
+kernel=$(cd "$root/boot" && echo vmlinuz-*) more=
+if [ -d "$root/etc/selinux/default" ]; then
+	# The first boot may do what it likes; from then on the policy is enforced, and no audit record is lost.
+	more='security=selinux enforcing=0'
+	printf 'SELINUX=enforcing\nSELINUXTYPE=default\n' >"$root/etc/selinux/config"
+	# shellcheck disable=SC2016  # update-grub expands it
+	echo 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX security=selinux audit=1 audit_backlog_limit=8192"' \
+		>"$root/etc/default/grub.d/20_selinux.cfg"
+fi
 cat >"$root/boot/grub/grub.cfg" <<GRUB
-linux /boot/$kernel root=$device ro quiet console=ttyS0,115200
+linux /boot/$kernel root=$device ro quiet console=ttyS0,115200 $more
 initrd /boot/initrd.img-${kernel#vmlinuz-}
 boot
 GRUB
@@ -82,6 +90,14 @@ if ! TMPDIR="$scratch" unshare --mount --pid --fork --kill-child --mount-proc mm
 	--customize-hook='sh "$scratch/after.sh" "$1"' "$suite" "$tree" >"$scratch/log" 2>&1; then
 	tail -n 15 "$scratch/log" >&2
 	exit 1
+fi
+
+# mke2fs copies the labels; here they are only attributes, so a kernel without SELinux can write them.
+if [ -d "$tree/etc/selinux/default" ]; then
+	chroot "$tree" setfiles -m -F /etc/selinux/default/contexts/files/file_contexts / >"$scratch/log" 2>&1 || {
+		tail -n 15 "$scratch/log" >&2
+		exit 1
+	}
 fi
 
 # One partition for everything; or 256 MiB for /boot, and the root behind it. Starts and lengths are in sectors.

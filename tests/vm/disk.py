@@ -17,6 +17,18 @@ def read(disk: Path, path: str) -> str | None:
     return None if "File not found" in done.stderr else done.stdout
 
 
+def write(disk: Path, path: str, text: str, label: str) -> None:
+    """A file, with the type of SELinux label that the guest's policy wants there."""
+    folder, name = path.rsplit("/", 1)
+    part = disk.with_name("part")
+    part.write_text(text)
+    context = f"system_u:object_r:{label}:s0"
+    steps = (f"cd {folder}/", f"write {part} {name}", f"ea_set {name} security.selinux {context}", "quit")
+    command = ["debugfs", "-w", "-f", "-", f"{disk}?offset={PARTITION}"]
+    subprocess.run(command, input="\n".join(steps) + "\n", capture_output=True, text=True, check=True)
+    assert read(disk, path) == text, f"{path} was not written into {disk}"
+
+
 def direct(disk: Path, folder: Path) -> Direct:
     """Its only kernel with its initramfs, copied into this folder for QEMU to boot."""
     # `/INODE/MODE/UID/GID/NAME/SIZE/`

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from tests.lab.harness import ROOT, Lab, free_network, share_cache
+from tests.vm.disk import write
 from tests.vm.image import Image
 from tests.vm.machine import Machine
 from tests.vm.qemu import Nic
@@ -95,11 +96,22 @@ class Network:
 
     def nic(self, number: int) -> Nic:
         """The tap device with this number, made where it is not there yet; its guest is subnet[10 + number]."""
-        tap = f"{self.prefix}{number}"
+        return Nic(self._tap(f"{number}", "br"), f"{self.subnet[10 + number]}/{self.subnet.prefixlen}")
+
+    def wire(self, number: int) -> str:
+        """The tap device of a guest's port for links: a switch of their own, of which this machine is no part."""
+        switch = f"{self.prefix}sw"
+        if not Path("/sys/class/net", switch).exists():
+            _ip("link", "add", switch, "type", "bridge")
+            _ip("link", "set", switch, "addrgenmode", "none", "up")
+        return self._tap(f"w{number}", "sw")
+
+    def _tap(self, name: str, bridge: str) -> str:
+        tap = f"{self.prefix}{name}"
         if not Path("/sys/class/net", tap).exists():
             _ip("tuntap", "add", "dev", tap, "mode", "tap")
-            _ip("link", "set", tap, "master", f"{self.prefix}br", "up")
-        return Nic(tap, f"{self.subnet[10 + number]}/{self.subnet.prefixlen}")
+            _ip("link", "set", tap, "master", f"{self.prefix}{bridge}", "up")
+        return tap
 
 
 def _ip(*words: str) -> None:
@@ -135,16 +147,28 @@ class Machines:
         self.network.down()
         self._lock.close()
 
-    def make(self, name: str, *, memory: int = 512, image: Image | None = None, direct: bool = False) -> Machine:
-        """A fresh one, switched off. A name keeps its address for the whole run; `memory`: MiB."""
+    def make(
+        self,
+        name: str,
+        *,
+        memory: int = 512,
+        image: Image | None = None,
+        direct: bool = False,
+        wired: bool = False,
+    ) -> Machine:
+        """A fresh one, switched off. A name keeps its address for the whole run; `memory`: MiB. direct: see Machine.
+        wired: it has a port for links, on one switch with all that have."""
         assert name not in self.made, f"{name} is there already"
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         image = image or self.image
         folder = image.machine(self.home / "machines" / name)
-        nic = self.network.nic(number)
+        nic, wire = self.network.nic(number), self.network.wire(number) if wired else ""
         machine = Machine(
-            name, folder, image.key, image.host_key, nic, memory, passphrase=image.passphrase, direct=direct
+            name, folder, image.key, image.host_key, nic, memory, passphrase=image.passphrase, direct=direct, wire=wire
         )
+        if image.labelled:  # Debian's policy keeps PID 1's credentials from those that would read them
+            write(machine.disk, "/etc/hostname", f"{name}\n", "net_conf_t")
+            write(machine.disk, "/etc/systemd/network/10-management.network", nic.network, "net_conf_t")
         self.made[name] = machine
         return machine
 

@@ -22,6 +22,8 @@ PACKAGES = (
     "ca-certificates", "curl", "procps", "e2fsprogs", "zstd", "linux-image-amd64", "initramfs-tools", "grub2-common",
     "grub-pc-bin",
 )  # fmt: skip
+SELINUX = ("selinux-policy-default", "auditd")
+"""More packages: with Debian's policy among them every file is labelled, and the policy is enforced."""
 SCRIPT = Path(__file__).with_name("build_disk.sh")
 
 SETTLE = """\
@@ -43,6 +45,8 @@ class Image:
     folder: Path
     passphrase: str = ""
     """That its machines ask for at boot."""
+    labelled: bool = False
+    """SELinux enforces Debian's policy in it."""
 
     @property
     def disk(self) -> Path:
@@ -84,7 +88,7 @@ def image(*more: str, passphrase: str = "") -> Image:
         if not folder.exists():
             print(f"building a disk with a kernel and a boot loader in {folder}", file=sys.stderr)
             _build(folder, packages, passphrase)
-    return Image(folder, passphrase)
+    return Image(folder, passphrase, "selinux-policy-default" in packages)
 
 
 def _build(folder: Path, packages: tuple[str, ...], passphrase: str) -> None:

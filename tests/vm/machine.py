@@ -34,6 +34,8 @@ class Machine:
     """Typed whenever the guest asks for one."""
     direct: bool = False
     """Booted by QEMU itself, past the boot loader."""
+    wire: str = ""
+    """See Hardware."""
     boots: int = 0
     """How often QEMU was started."""
     failure: str = ""
@@ -152,7 +154,7 @@ class Machine:
 
             self._boot_begin = console.tell()
             loaded = direct(self.disk, self.folder) if self.direct else None
-            hardware = Hardware(self.name, self.disk, self.memory, self.nic, self.units, loaded)
+            hardware = Hardware(self.name, self.disk, self.memory, self.nic, self.units, loaded, self.wire)
             self._qemu = Qemu(hardware, self.folder / "qemu.log")
             self.boots += 1
             if self._cut:

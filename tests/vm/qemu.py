@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import selectors
 import socket
@@ -10,6 +11,9 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+WIRED = "enp0s16"
+"""systemd.net-naming-scheme(7): slot 0x10 of the first bus."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,12 @@ class Nic:
     @property
     def mac(self) -> str:
         return "52:54:" + ":".join(f"{octet:02x}" for octet in socket.inet_aton(self.address.split("/")[0]))
+
+    @property
+    def network(self) -> str:
+        """systemd.network(5) for the guest."""
+        lines = ("[Match]", f"MACAddress={self.mac}", "[Network]", f"Address={self.address}")
+        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Hardware:
     units: Mapping[str, str] = field(default_factory=dict)
     """systemd units that the guest finds at every boot, by name; multi-user.target wants them."""
     direct: Direct | None = None
+    wire: str = ""
+    """A tap device behind the guest's port for links, if it has one: WIRED is its name there."""
 
     def command(self, control: int, serial: int) -> list[str]:
         """QEMU's command line, with sockets for QMP and the serial line.
@@ -68,6 +80,12 @@ class Hardware:
         if self.direct is not None:
             command += ["-kernel", str(self.direct.kernel), "-initrd", str(self.direct.initramfs)]
             command += ["-append", self.direct.arguments]
+        if self.wire:
+            mac = f"52:54:01{''.join(f':{octet:02x}' for octet in hashlib.sha256(self.wire.encode()).digest()[:3])}"
+            command += [
+                "-netdev", f"tap,id=wire,ifname={self.wire},script=no,downscript=no",
+                "-device", f"virtio-net-pci,netdev=wire,mac={mac},romfile=,addr=0x10",
+            ]  # fmt: skip
         for name, value in self._credentials().items():
             text = base64.b64encode(value.encode()).decode()
             command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={text}"]
@@ -77,8 +95,7 @@ class Hardware:
         """What makes a machine of the image. systemd reads it from the firmware: systemd.system-credentials(7)."""
         found = {"system.hostname": self.name}
         if self.nic is not None:
-            lines = ("[Match]", f"MACAddress={self.nic.mac}", "[Network]", f"Address={self.nic.address}")
-            found["network.network.10-management"] = "\n".join(lines) + "\n"
+            found["network.network.10-management"] = self.nic.network
         for name, unit in self.units.items():
             found[f"systemd.extra-unit.{name}"] = unit
         if self.units:
