@@ -62,21 +62,36 @@ class Release:
     def path(self) -> str:
         return f"{layout.RELEASES}/{self.id}"
 
+    @property
+    def link(self) -> str:
+        """Points to the release, as long as it is the one that runs by its backend: what units name."""
+        return layout.release_link(self.backend)
+
 
 def arch_of(lab: Lab) -> str:
     """As uname -m says. A Strix Halo box is x86_64; a virtual host is what this machine is."""
     return platform.machine() if lab.spec.virtual else "x86_64"
 
 
-def plan(lab: Lab, name: str) -> Release:
-    """The release that this node runs. Nodes of one platform share it; the first of them by id builds it."""
+def plan(lab: Lab, name: str) -> tuple[Release, ...]:
+    """The releases that this node runs: one for each backend."""
+    return tuple(release(lab, name, backend) for backend in lab.backends(name))
+
+
+def of_serve(lab: Lab, serve: str, name: str) -> Release:
+    """The release that the node runs for the serve."""
+    return release(lab, name, lab.backend(serve, name))
+
+
+def release(lab: Lab, name: str, backend: str) -> Release:
+    """Nodes of one platform share it; the first of them by id builds it."""
     node = lab.node(name)
     source = lab.spec.llama_cpp.source
-    cmake = CMAKE + BACKEND_CMAKE[node.backend] + getattr(lab.spec.llama_cpp.cmake, node.backend)
+    cmake = CMAKE + BACKEND_CMAKE[backend] + getattr(lab.spec.llama_cpp.cmake, backend)
     arch = arch_of(lab)
-    platform_key = (node.os, node.backend)
+    platform_key = (node.os, backend)
     builder = min(
-        (other for other, spec in lab.nodes.items() if (spec.os, spec.backend) == platform_key),
+        (other for other, spec in lab.nodes.items() if spec.os == node.os and backend in lab.backends(other)),
         key=lambda other: lab.node(other).id,
     )
     parts = [RECIPE, source.model_dump(mode="json"), cmake, arch, *platform_key]
@@ -84,11 +99,11 @@ def plan(lab: Lab, name: str) -> Release:
     label = source.ref if isinstance(source, GitSource) else source.commit
     label = re.sub(r"[^A-Za-z0-9._]+", "-", label)[:40]
     return Release(
-        id=f"{label}-{node.backend}-{node.os}-{arch}-{digest}",
+        id=f"{label}-{backend}-{node.os}-{arch}-{digest}",
         source=source,
         cmake=cmake,
         builder=builder,
-        backend=node.backend,
+        backend=backend,
         os=node.os,
         arch=arch,
     )

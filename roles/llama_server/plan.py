@@ -12,8 +12,7 @@ from roles.lib import layout
 from roles.lib.paths import File
 from roles.lib.render import render
 from roles.lib.units import Service, revision
-from roles.llama_cpp.plan import Release
-from roles.llama_cpp.plan import plan as release_plan
+from roles.llama_cpp.plan import Release, of_serve
 from roles.models.plan import model
 
 PATTERN = units.LLAMA_SERVERS
@@ -74,7 +73,7 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
             workers=tuple(f"{way.destination}:{serve.rpc_port}" for way in lab.ways(serve_name)),
             context=serve.context,
             extra=serve.extra,
-            release=release_plan(lab, name),
+            release=of_serve(lab, serve_name, name),
         )
         for serve_name, serve in sorted(lab.spec.serves.items())
         if serve.controller == name
@@ -120,7 +119,7 @@ def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str, model: str
     """The unit's file, and the service that should run from it. Another key or model file is another revision."""
     values = {
         "server": server,
-        "binary": f"{layout.CURRENT}/bin/llama-server",
+        "binary": f"{server.release.link}/bin/llama-server",
         "lines": lines(arguments(server, flags)),
         "user": layout.USER,
     }

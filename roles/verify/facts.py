@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.lib.layout import CURRENT
-
 KEPT = "/run/halofleet-buffers"
 
 
@@ -18,18 +16,19 @@ class Sight:
     """Unit -> the real path of its main process's program; empty where it does not run."""
     listens: tuple[str, ...] = ()
     """`ADDRESS:PORT` of every TCP listener."""
-    commit: str = ""
-    """What `llama-server --version` says."""
+    commits: dict[str, str] = field(default_factory=dict)
+    """A release's folder -> what its `llama-server --version` says."""
 
 
 class Sights(FactBase[Sight]):
-    def command(self, units: tuple[str, ...]) -> StringCommand:
+    def command(self, units: tuple[str, ...], releases: tuple[str, ...]) -> StringCommand:
         words = " ".join(map(shlex.quote, units))
         return StringCommand(
             f'for u in {words}; do pid=$(systemctl show -p MainPID --value "$u"); '
             'echo "unit $u $(readlink /proc/$pid/exe)"; done; '
             "ss -ltnH | awk '{print \"listens \" $4}'; "
-            f"{CURRENT}/bin/llama-server --version 2>&1 | sed -n 's/.*commit \\([0-9a-f]*\\).*/commit \\1/p'"
+            f"for r in {' '.join(map(shlex.quote, releases))}; do "
+            '"$r/bin/llama-server" --version 2>&1 | sed -n "s|.*commit \\([0-9a-f]*\\).*|commit $r \\1|p"; done'
         )
 
     def process(self, output: list[str]) -> Sight:
@@ -38,7 +37,7 @@ class Sights(FactBase[Sight]):
         return Sight(
             exes={word[1]: word[2] for word in words if word[0] == "unit"},
             listens=tuple(word[1] for word in words if word[0] == "listens"),
-            commit=next((word[1] for word in words if word[0] == "commit"), ""),
+            commits={word[1]: word[2] for word in words if word[0] == "commit"},
         )
 
     @staticmethod

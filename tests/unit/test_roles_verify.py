@@ -21,13 +21,16 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """The worker halo2."""
     monkeypatch.setenv("HALOFLEET_HOME", str(tmp_path))
     lab = Home(tmp_path).lab(DEBIAN)
-    make_artifact(release_plan(lab, "halo2"))
+    make_artifact(*release_plan(lab, "halo2"))
     return plan(lab, "halo2")
 
 
 def rules(check: Check, *, exe: str | None = None, listens: tuple[str, ...], commit: str = "0c1e57098") -> list[str]:
-    exe = f"{check.release.path}/bin/ggml-rpc-server" if exe is None else exe
-    return [finding.rule for finding in judge(check, Sight({RPC: exe}, ("0.0.0.0:22", *listens), commit))]
+    exe = f"{check.releases[0].path}/bin/ggml-rpc-server" if exe is None else exe
+    return [
+        finding.rule
+        for finding in judge(check, Sight({RPC: exe}, ("0.0.0.0:22", *listens), {check.releases[0].path: commit}))
+    ]
 
 
 def test_all_well(check: Check) -> None:
@@ -41,7 +44,7 @@ def test_another_release(check: Check) -> None:
 
 
 def test_a_program_that_was_replaced_under_it(check: Check) -> None:
-    exe = f"{check.release.path}/bin/ggml-rpc-server (deleted)"
+    exe = f"{check.releases[0].path}/bin/ggml-rpc-server (deleted)"
     assert rules(check, exe=exe, listens=("10.44.0.1:50052",)) == [f"{RPC} runs its release"]
 
 

@@ -12,9 +12,7 @@ PAGES = 65536
 
 lab, name = host.data.lab, host.name
 every_node_answers(host.state)
-expected = preflight.plan.plan(lab, name)
-# Nothing is compiled here, so the room for that is not needed.
-preflight.preflight(plan=replace(expected, release=replace(expected.release, builder="")))
+preflight.lock(plan=preflight.plan.plan(lab, name))
 plan = replace(kernel.plan.plan(lab, name), gpu=PAGES, least=0, asked=True)
 if host.data.get("undo"):
     kernel.given_back(plan=plan)
