@@ -7,6 +7,11 @@ import json
 import platform
 import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from inventory.spec import Lab
 from inventory.spec.language.sources import ArchiveSource, GitSource
@@ -18,26 +23,17 @@ RECIPE = 1
 
 BINARIES = ("ggml-rpc-server", "llama-server", "llama-bench")
 
-# llama.cpp docs/build.md and ggml/CMakeLists.txt at 0c1e57098:
-CMAKE = (
-    "-DCMAKE_BUILD_TYPE=Release",
-    "-DBUILD_SHARED_LIBS=OFF",  # a release is a few files that need no library path
-    "-DGGML_RPC=ON",
-    "-DGGML_RPC_RDMA=OFF",  # CVE-2026-118375; on by itself where libibverbs is found
-    "-DGGML_NATIVE=OFF",  # one binary for several boxes
-    "-DGGML_CCACHE=OFF",
-    "-DLLAMA_BUILD_TESTS=OFF",
-    "-DLLAMA_BUILD_EXAMPLES=OFF",
-    "-DLLAMA_BUILD_APP=OFF",
-    "-DLLAMA_BUILD_UI=OFF",
-    "-DLLAMA_USE_PREBUILT_UI=OFF",  # it would download during the build
-    "-DLLAMA_OPENSSL=OFF",
-)
-BACKEND_CMAKE: dict[str, tuple[str, ...]] = {
-    "cpu": (),
-    "vulkan": ("-DGGML_VULKAN=ON",),
-    "rocm": ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151"),  # not GGML_HIP_ROCWMMA_FATTN: llama.cpp#19984
-}
+
+@cache
+def data() -> dict[str, Any]:
+    """data/backends.yml."""
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "data/backends.yml").read_text())
+    return found
+
+
+def cmake_of(backend: str) -> tuple[str, ...]:
+    return tuple(each["flag"] for each in (*data()["every"], *data()["backends"][backend]["cmake"]))
+
 
 # llama.cpp docs/build.md; Debian's, Ubuntu's and Fedora's names for a C++ compiler, cmake and ninja.
 BUILD_PACKAGES: Table = {
@@ -57,6 +53,13 @@ class Release:
     backend: str
     os: str
     arch: str
+
+    @property
+    def device(self) -> str:
+        """What llama.cpp calls the GPU that computes by this backend; empty for the CPU. Named in the units: a program
+        that does not find it ends, where it would take the CPU without a word otherwise."""
+        name: str = data()["backends"][self.backend]["device"]
+        return name
 
     @property
     def path(self) -> str:
@@ -87,7 +90,7 @@ def release(lab: Lab, name: str, backend: str) -> Release:
     """Nodes of one platform share it; the first of them by id builds it."""
     node = lab.node(name)
     source = lab.spec.llama_cpp.source
-    cmake = CMAKE + BACKEND_CMAKE[backend] + getattr(lab.spec.llama_cpp.cmake, backend)
+    cmake = cmake_of(backend) + getattr(lab.spec.llama_cpp.cmake, backend)
     arch = arch_of(lab)
     platform_key = (node.os, backend)
     builder = min(

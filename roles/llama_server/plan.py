@@ -87,10 +87,15 @@ def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     # Never mmap with layers on a GPU: large loads hang (llama.cpp#19745). Builds before August 2026 spell it otherwise.
     found += ["--load-mode", "none"] if "--load-mode" in flags else ["--no-mmap"]
     found += ["--n-gpu-layers", "999", "--metrics"]
+    devices = [f"RPC{index}" for index, _ in enumerate(server.workers)]
     if server.workers:
         found += ["--rpc", ",".join(server.workers)]
         if "--cache-ram" in flags:
             found += ["--cache-ram", "0"]  # saving the prompt cache aborts over RPC (llama.cpp#26529)
+    if server.release.device:
+        devices.append(server.release.device)
+    if devices:  # behind --rpc, which makes the first of them known
+        found += ["--device", ",".join(devices)]
     if "--log-verbosity" in flags:
         found += ["--log-verbosity", "4"]  # the buffers on each worker are only logged from here on
     return (*found, *server.extra)
