@@ -53,6 +53,14 @@ class Release:
     backend: str
     os: str
     arch: str
+    software: bool = False
+    """There is no GPU: a virtual host computes by a software device where the backend has one."""
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """`NAME=VALUE`, for everything that runs the release."""
+        known = data()["backends"][self.backend]
+        return tuple(each["set"] for each in (*known["environment"], *(known["software"] if self.software else ())))
 
     @property
     def device(self) -> str:
@@ -109,4 +117,5 @@ def release(lab: Lab, name: str, backend: str) -> Release:
         backend=backend,
         os=node.os,
         arch=arch,
+        software=lab.spec.virtual is not None,
     )

@@ -221,6 +221,7 @@ def test_the_flags_of_a_new_llama_server(tmp_path: Path) -> None:
         "--metrics",
         "--rpc 10.44.0.1:50052,10.44.0.5:50052",
         "--cache-ram 0",
+        "--device RPC0,RPC1",
         "--log-verbosity 4",
     ]
 

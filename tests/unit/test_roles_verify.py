@@ -29,7 +29,7 @@ def rules(check: Check, *, exe: str | None = None, listens: tuple[str, ...], com
     exe = f"{check.releases[0].path}/bin/ggml-rpc-server" if exe is None else exe
     return [
         finding.rule
-        for finding in judge(check, Sight({RPC: exe}, ("0.0.0.0:22", *listens), {check.releases[0].path: commit}))
+        for finding in judge(check, Sight({RPC: exe}, ("0.0.0.0:22", *listens), {check.releases[0].id: commit}))
     ]
 
 
@@ -62,3 +62,22 @@ def test_rpc_listens_elsewhere(check: Check, listens: tuple[str, ...]) -> None:
 
 def test_ports_are_compared_whole(check: Check) -> None:
     assert rules(check, listens=("10.44.0.1:50052", "127.0.0.1:5005", "127.0.0.1:150052")) == []
+
+
+def test_a_gpu_that_llama_cpp_does_not_find_is_no_silent_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALOFLEET_HOME", str(tmp_path))
+    lab = Home(tmp_path).lab(DEBIAN, changes={"nodes.halo2.backend": "vulkan"})
+    check = plan(lab, "halo2")
+    (release,) = check.releases
+    make_artifact(release)
+    assert release.environment == ("AMD_VULKAN_ICD=RADV",), "no virtual lab"
+    program = f"{release.path}/bin/ggml-rpc-server"
+
+    def seen(*devices: str) -> list[str]:
+        about = {release.id: dict.fromkeys(devices, "AMD Radeon 8060S Graphics (RADV STRIX_HALO)")}
+        sight = Sight({RPC: program}, ("10.44.0.1:50052",), {release.id: "0c1e57098"}, about)
+        return [f"{finding.rule}: {finding.seen}" for finding in judge(check, sight)]
+
+    assert seen("Vulkan0") == []
+    assert seen("ROCm0") == ["GPU of llama.cpp: ROCm0"]
+    assert seen() == ["GPU of llama.cpp: none"]
