@@ -20,7 +20,7 @@ from roles.lib.stop import Failed
 from roles.lib.transfer import receive, send
 from roles.llama_cpp import artifact, source
 from roles.llama_cpp.facts import Installed, InstalledReleases
-from roles.llama_cpp.plan import BINARIES, BUILD_PACKAGES, Release
+from roles.llama_cpp.plan import BINARIES, Release, build_packages
 
 
 class BuildStarted(FactBase[bool]):
@@ -64,7 +64,7 @@ def built(releases: tuple[Release, ...]) -> Commands:
 
 def _built(host: Host, release: Release) -> Commands:
     if not look(host, BuildStarted, release=release.id):
-        yield from packages._inner(BUILD_PACKAGES)
+        yield from packages._inner(build_packages(release.backend))
         yield call(lambda host: _send_source(host, release))
         note = json.dumps(_manifest(release), indent=2, sort_keys=True) + "\n"
         yield write(File(f"{BUILDS}/{release.id}/release.json", note))

@@ -35,11 +35,9 @@ def cmake_of(backend: str) -> tuple[str, ...]:
     return tuple(each["flag"] for each in (*data()["every"], *data()["backends"][backend]["cmake"]))
 
 
-# llama.cpp docs/build.md; Debian's, Ubuntu's and Fedora's names for a C++ compiler, cmake and ninja.
-BUILD_PACKAGES: Table = {
-    "apt": ("build-essential", "cmake", "ninja-build", "pkg-config"),
-    "dnf": ("cmake", "gcc", "gcc-c++", "make", "ninja-build", "pkgconf-pkg-config"),
-}
+def build_packages(backend: str) -> Table:
+    lists = (data()["packages"], data()["backends"][backend]["packages"])
+    return {tool: tuple(name for each in lists for name in each[tool]) for tool in ("apt", "dnf")}
 
 
 @dataclass(frozen=True)
