@@ -22,9 +22,7 @@ def test_its_lab_loads_without_a_warning_and_takes_the_names_that_the_vagrantfil
     assert (ROOT / "inventory/vagrant.py").read_text() == (ROOT / "inventory/lab.py").read_text()
 
 
-@pytest.mark.skipif(
-    shutil.which("vagrant") is None, reason="vagrant is not installed (Debian: vagrant, vagrant-libvirt)"
-)
+@pytest.mark.skipif(shutil.which("vagrant") is None, reason="vagrant is not installed (Debian: vagrant)")
 @pytest.mark.parametrize("provider", ["", "libvirt"])
 def test_vagrant_accepts_it(provider: str, tmp_path: Path) -> None:
     """Without a provider its own settings are not looked at."""
