@@ -71,7 +71,7 @@ def _worker_paths(lab: Lab, serve: str) -> Iterator[tuple[str, Path]]:
 
 def _backends(lab: Lab) -> Iterator[Problem]:
     for name, serve in lab.spec.serves.items():
-        backends = {node: lab.node(node).backend for node in (serve.controller, *serve.workers)}
+        backends = {node: lab.backend(name, node) for node in (serve.controller, *serve.workers)}
         if len(set(backends.values())) > 1:
             each = ", ".join(f"{node} {backend}" for node, backend in backends.items())
             yield ("serves", name), f"its nodes compute by different backends ({each}): the slowest sets the pace"

@@ -49,6 +49,16 @@ class Lab:
         """KeyError when there is none."""
         return self.nodes[name]
 
+    def backend(self, serve: str, node: str) -> str:
+        """What the node computes by for the serve."""
+        return self.spec.serves[serve].backend or self.nodes[node].backend
+
+    def backends(self, node: str) -> tuple[str, ...]:
+        """All that the node needs: for its serves; its own where it has none."""
+        serves = self.spec.serves.items()
+        found = {self.backend(name, node) for name, serve in serves if node in (serve.controller, *serve.workers)}
+        return tuple(sorted(found or {self.nodes[node].backend}))
+
     def ssh(self, name: str) -> Ssh:
         """How to log in there. Virtual hosts accept a key of the lab's own."""
         ssh = self.nodes[name].ssh

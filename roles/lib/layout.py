@@ -9,8 +9,12 @@ STATE = "/var/lib/halofleet"
 
 LLAMA_CPP = "/opt/halofleet/llama.cpp"
 RELEASES = f"{LLAMA_CPP}/releases"
-CURRENT = f"{LLAMA_CPP}/current"
 BUILDS = f"{STATE}/builds"
 MODELS = f"{STATE}/models"
 INCOMING = f"{STATE}/incoming"
 """Where uploads arrive: it belongs to the user that SSH logs in as."""
+
+
+def release_link(backend: str) -> str:
+    """Points to the release that runs by this backend."""
+    return f"{LLAMA_CPP}/current-{backend}"

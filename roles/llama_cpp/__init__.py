@@ -1,4 +1,4 @@
-"""llama.cpp releases: built once per platform, put on every node, `current` points to the one that should run."""
+"""llama.cpp releases: built once per platform, put on every node, a link per backend points to the one that runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from roles.llama_cpp.plan import Release
 
 
 @deploy("llama.cpp")
-def llama_cpp(plan: Release) -> None:
-    built(release=plan, name="release built")
-    installed(release=plan, name="release installed")
+def llama_cpp(plan: tuple[Release, ...]) -> None:
+    built(releases=plan, name="releases built")
+    installed(releases=plan, name="releases installed")

@@ -10,7 +10,7 @@ from pyinfra.api import FactBase, Host, StringCommand, operation
 from inventory.spec.language.sources import GitSource
 from roles.lib import remote
 from roles.lib.jobs import job
-from roles.lib.layout import BUILDS, CURRENT
+from roles.lib.layout import BUILDS
 from roles.lib.local import sha256_cached
 from roles.lib.packages import packages
 from roles.lib.paths import File, write
@@ -19,8 +19,8 @@ from roles.lib.render import render
 from roles.lib.stop import Failed
 from roles.lib.transfer import receive, send
 from roles.llama_cpp import artifact, source
-from roles.llama_cpp.facts import InstalledRelease
-from roles.llama_cpp.plan import BINARIES, BUILD_PACKAGES, Release
+from roles.llama_cpp.facts import Installed, InstalledReleases
+from roles.llama_cpp.plan import BINARIES, Release, build_packages
 
 
 class BuildStarted(FactBase[bool]):
@@ -50,20 +50,21 @@ def node_artifact(release: str) -> str:
 
 
 @operation()
-def built(release: Release) -> Commands:
-    """The artifact is in the control machine's cache. Only the release's builder works; the others have nothing to do.
+def built(releases: tuple[Release, ...]) -> Commands:
+    """The artifacts are in the control machine's cache. Only a release's builder works; the others have nothing to do.
 
     A build that a killed run left behind is attached to.
     """
     host = current()
-    if host.name != release.builder:
-        host.noop(f"{release.builder} builds {release.id}")
-        return
-    if artifact.is_cached(release):
-        host.noop(f"{release.id} is in the cache")
-        return
+    for release in releases:
+        if host.name == release.builder and not artifact.is_cached(release):
+            yield from _built(host, release)
+    host.noop("the releases of this node are in the cache, or built by another")
+
+
+def _built(host: Host, release: Release) -> Commands:
     if not look(host, BuildStarted, release=release.id):
-        yield from packages._inner(BUILD_PACKAGES)
+        yield from packages._inner(build_packages(release.backend))
         yield call(lambda host: _send_source(host, release))
         note = json.dumps(_manifest(release), indent=2, sort_keys=True) + "\n"
         yield write(File(f"{BUILDS}/{release.id}/release.json", note))
@@ -112,9 +113,16 @@ def _send_source(host: Host, release: Release) -> None:
 
 
 @operation()
-def installed(release: Release) -> Commands:
-    """The release is on the node, every file as it was built, and `current` points to it."""
+def installed(releases: tuple[Release, ...]) -> Commands:
+    """They are on the node, every file as it was built, and the links point to them."""
     host = current()
+    states = look(host, InstalledReleases, releases=releases)
+    for release in releases:
+        yield from _installed(host, release, states[release.id])
+    host.noop(f"installed: {', '.join(release.id for release in releases)}")
+
+
+def _installed(host: Host, release: Release, state: Installed) -> Commands:
     if not artifact.is_cached(release):
         if host.state.is_executing:
             raise Failed(
@@ -124,17 +132,13 @@ def installed(release: Release) -> Commands:
         host.log(f"llama.cpp {release.id} will be installed when {release.builder} has built it")
         yield later()
         return
-    state = look(host, InstalledRelease, release=release.id)
     target = f"releases/{release.id}"
-    if state.sums == artifact.sums(release) and state.current == target:
-        host.noop(f"{release.id} is installed")
-        return
     if state.sums != artifact.sums(release):
         yield call(lambda host: _send_artifact(host, release))
         yield StringCommand(_unpack(release, keep=host.name == release.builder))
     if state.current != target:
-        link = f"ln -sfn {shlex.quote(target)} {CURRENT}.new && mv -Tf {CURRENT}.new {CURRENT}"
-        yield StringCommand(link)
+        link = release.link
+        yield StringCommand(f"ln -sfn {shlex.quote(target)} {link}.new && mv -Tf {link}.new {link}")
 
 
 def _send_artifact(host: Host, release: Release) -> None:

@@ -7,6 +7,11 @@ import json
 import platform
 import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from inventory.spec import Lab
 from inventory.spec.language.sources import ArchiveSource, GitSource
@@ -18,32 +23,21 @@ RECIPE = 1
 
 BINARIES = ("ggml-rpc-server", "llama-server", "llama-bench")
 
-# llama.cpp docs/build.md and ggml/CMakeLists.txt at 0c1e57098:
-CMAKE = (
-    "-DCMAKE_BUILD_TYPE=Release",
-    "-DBUILD_SHARED_LIBS=OFF",  # a release is a few files that need no library path
-    "-DGGML_RPC=ON",
-    "-DGGML_RPC_RDMA=OFF",  # CVE-2026-118375; on by itself where libibverbs is found
-    "-DGGML_NATIVE=OFF",  # one binary for several boxes
-    "-DGGML_CCACHE=OFF",
-    "-DLLAMA_BUILD_TESTS=OFF",
-    "-DLLAMA_BUILD_EXAMPLES=OFF",
-    "-DLLAMA_BUILD_APP=OFF",
-    "-DLLAMA_BUILD_UI=OFF",
-    "-DLLAMA_USE_PREBUILT_UI=OFF",  # it would download during the build
-    "-DLLAMA_OPENSSL=OFF",
-)
-BACKEND_CMAKE: dict[str, tuple[str, ...]] = {
-    "cpu": (),
-    "vulkan": ("-DGGML_VULKAN=ON",),
-    "rocm": ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151"),  # not GGML_HIP_ROCWMMA_FATTN: llama.cpp#19984
-}
 
-# llama.cpp docs/build.md; Debian's, Ubuntu's and Fedora's names for a C++ compiler, cmake and ninja.
-BUILD_PACKAGES: Table = {
-    "apt": ("build-essential", "cmake", "ninja-build", "pkg-config"),
-    "dnf": ("cmake", "gcc", "gcc-c++", "make", "ninja-build", "pkgconf-pkg-config"),
-}
+@cache
+def data() -> dict[str, Any]:
+    """data/backends.yml."""
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "data/backends.yml").read_text())
+    return found
+
+
+def cmake_of(backend: str) -> tuple[str, ...]:
+    return tuple(each["flag"] for each in (*data()["every"], *data()["backends"][backend]["cmake"]))
+
+
+def build_packages(backend: str) -> Table:
+    lists = (data()["packages"], data()["backends"][backend]["packages"])
+    return {tool: tuple(name for each in lists for name in each[tool]) for tool in ("apt", "dnf")}
 
 
 @dataclass(frozen=True)
@@ -57,10 +51,30 @@ class Release:
     backend: str
     os: str
     arch: str
+    software: bool = False
+    """There is no GPU: a virtual host computes by a software device where the backend has one."""
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """`NAME=VALUE`, for everything that runs the release."""
+        known = data()["backends"][self.backend]
+        return tuple(each["set"] for each in (*known["environment"], *(known["software"] if self.software else ())))
+
+    @property
+    def device(self) -> str:
+        """What llama.cpp calls the GPU that computes by this backend; empty for the CPU. Named in the units: a program
+        that does not find it ends, where it would take the CPU without a word otherwise."""
+        name: str = data()["backends"][self.backend]["device"]
+        return name
 
     @property
     def path(self) -> str:
         return f"{layout.RELEASES}/{self.id}"
+
+    @property
+    def link(self) -> str:
+        """Points to the release, as long as it is the one that runs by its backend: what units name."""
+        return layout.release_link(self.backend)
 
 
 def arch_of(lab: Lab) -> str:
@@ -68,15 +82,25 @@ def arch_of(lab: Lab) -> str:
     return platform.machine() if lab.spec.virtual else "x86_64"
 
 
-def plan(lab: Lab, name: str) -> Release:
-    """The release that this node runs. Nodes of one platform share it; the first of them by id builds it."""
+def plan(lab: Lab, name: str) -> tuple[Release, ...]:
+    """The releases that this node runs: one for each backend."""
+    return tuple(release(lab, name, backend) for backend in lab.backends(name))
+
+
+def of_serve(lab: Lab, serve: str, name: str) -> Release:
+    """The release that the node runs for the serve."""
+    return release(lab, name, lab.backend(serve, name))
+
+
+def release(lab: Lab, name: str, backend: str) -> Release:
+    """Nodes of one platform share it; the first of them by id builds it."""
     node = lab.node(name)
     source = lab.spec.llama_cpp.source
-    cmake = CMAKE + BACKEND_CMAKE[node.backend] + getattr(lab.spec.llama_cpp.cmake, node.backend)
+    cmake = cmake_of(backend) + getattr(lab.spec.llama_cpp.cmake, backend)
     arch = arch_of(lab)
-    platform_key = (node.os, node.backend)
+    platform_key = (node.os, backend)
     builder = min(
-        (other for other, spec in lab.nodes.items() if (spec.os, spec.backend) == platform_key),
+        (other for other, spec in lab.nodes.items() if spec.os == node.os and backend in lab.backends(other)),
         key=lambda other: lab.node(other).id,
     )
     parts = [RECIPE, source.model_dump(mode="json"), cmake, arch, *platform_key]
@@ -84,11 +108,12 @@ def plan(lab: Lab, name: str) -> Release:
     label = source.ref if isinstance(source, GitSource) else source.commit
     label = re.sub(r"[^A-Za-z0-9._]+", "-", label)[:40]
     return Release(
-        id=f"{label}-{node.backend}-{node.os}-{arch}-{digest}",
+        id=f"{label}-{backend}-{node.os}-{arch}-{digest}",
         source=source,
         cmake=cmake,
         builder=builder,
-        backend=node.backend,
+        backend=backend,
         os=node.os,
         arch=arch,
+        software=lab.spec.virtual is not None,
     )

@@ -12,8 +12,7 @@ from roles.lib import layout
 from roles.lib.paths import File
 from roles.lib.render import render
 from roles.lib.units import Service, revision
-from roles.llama_cpp.plan import Release
-from roles.llama_cpp.plan import plan as release_plan
+from roles.llama_cpp.plan import Release, of_serve
 from roles.models.plan import model
 
 PATTERN = units.LLAMA_SERVERS
@@ -74,7 +73,7 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
             workers=tuple(f"{way.destination}:{serve.rpc_port}" for way in lab.ways(serve_name)),
             context=serve.context,
             extra=serve.extra,
-            release=release_plan(lab, name),
+            release=of_serve(lab, serve_name, name),
         )
         for serve_name, serve in sorted(lab.spec.serves.items())
         if serve.controller == name
@@ -88,10 +87,15 @@ def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     # Never mmap with layers on a GPU: large loads hang (llama.cpp#19745). Builds before August 2026 spell it otherwise.
     found += ["--load-mode", "none"] if "--load-mode" in flags else ["--no-mmap"]
     found += ["--n-gpu-layers", "999", "--metrics"]
+    devices = [f"RPC{index}" for index, _ in enumerate(server.workers)]
     if server.workers:
         found += ["--rpc", ",".join(server.workers)]
         if "--cache-ram" in flags:
             found += ["--cache-ram", "0"]  # saving the prompt cache aborts over RPC (llama.cpp#26529)
+    if server.release.device:
+        devices.append(server.release.device)
+    if devices:  # behind --rpc, which makes the first of them known
+        found += ["--device", ",".join(devices)]
     if "--log-verbosity" in flags:
         found += ["--log-verbosity", "4"]  # the buffers on each worker are only logged from here on
     return (*found, *server.extra)
@@ -120,7 +124,7 @@ def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str, model: str
     """The unit's file, and the service that should run from it. Another key or model file is another revision."""
     values = {
         "server": server,
-        "binary": f"{layout.CURRENT}/bin/llama-server",
+        "binary": f"{server.release.link}/bin/llama-server",
         "lines": lines(arguments(server, flags)),
         "user": layout.USER,
     }

@@ -60,7 +60,7 @@ def collected(expected: Expected) -> Commands:
     """Everything that may stand against the node is judged."""
     host = current()
     seen, box = locking(host, expected)
-    builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
+    builds = any(each.builder == host.name and not artifact.is_cached(each) for each in expected.releases)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
     said = doctor.against(box, host.name, expected.box)
     board(host.state, TOPIC)[host.name] = [

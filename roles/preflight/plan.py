@@ -32,11 +32,11 @@ FORWARDS_FROM = 256
 
 @dataclass(frozen=True)
 class Expected:
-    """address: where SSH reaches the node; release: what it will run, and may have to build."""
+    """address: where SSH reaches the node; releases: what it will run, and may have to build."""
 
     node: str
     address: IPv4Address
-    release: Release
+    releases: tuple[Release, ...]
     os: str
     arch: str
     interfaces: tuple[str, ...]
@@ -77,7 +77,7 @@ def plan(lab: Lab, name: str) -> Expected:
     return Expected(
         node=name,
         address=node.address,
-        release=release_plan(lab, name),
+        releases=release_plan(lab, name),
         os=node.os,
         arch=arch_of(lab),
         interfaces=interfaces,
@@ -95,8 +95,7 @@ def plan(lab: Lab, name: str) -> Expected:
 
 def unable(lab: Lab, name: str) -> tuple[tuple[str, str], ...]:
     """Fields of the language whose roles are still to come."""
-    node = lab.node(name)
-    found = [("backend", str(node.backend))] if node.backend != "cpu" else []
+    found = [("backend", "rocm")] if "rocm" in lab.backends(name) else []
     found += [(f"port of {end.interface}", end.port or "left out") for end in lab.ends(name) if _unnamed(lab, end)]
     return tuple(found)
 

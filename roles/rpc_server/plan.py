@@ -10,8 +10,7 @@ from roles.lib import layout
 from roles.lib.paths import File
 from roles.lib.render import render
 from roles.lib.units import Service, revision
-from roles.llama_cpp.plan import Release
-from roles.llama_cpp.plan import plan as release_plan
+from roles.llama_cpp.plan import Release, of_serve
 
 UNIT = units.RPC_SERVER
 PATH = f"/etc/systemd/system/{UNIT}"
@@ -37,14 +36,14 @@ def plan(lab: Lab, name: str) -> RpcServer | None:
     way = lab.way_to(name)
     for serve_name, serve in lab.spec.serves.items():
         if way is not None and name in serve.workers:
-            release = release_plan(lab, name)
+            release = of_serve(lab, serve_name, name)
             return RpcServer(serve_name, serve.controller, way.destination, serve.rpc_port, release)
     return None
 
 
 def unit(server: RpcServer) -> tuple[File, Service]:
     """The unit's file, and the service that should run from it."""
-    values = {"server": server, "binary": f"{layout.CURRENT}/bin/ggml-rpc-server", "user": layout.USER}
+    values = {"server": server, "binary": f"{server.release.link}/bin/ggml-rpc-server", "user": layout.USER}
     digest = revision(server.release.id, render("rpc_server/rpc-server.service.j2", revision="", **values))
     return (
         File(PATH, render("rpc_server/rpc-server.service.j2", revision=digest, **values)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.lib.layout import CURRENT
+from roles.lib.layout import USER
+from roles.llama_cpp.plan import Release
 
 KEPT = "/run/halofleet-buffers"
 
@@ -18,18 +20,19 @@ class Sight:
     """Unit -> the real path of its main process's program; empty where it does not run."""
     listens: tuple[str, ...] = ()
     """`ADDRESS:PORT` of every TCP listener."""
-    commit: str = ""
-    """What `llama-server --version` says."""
+    commits: dict[str, str] = field(default_factory=dict)
+    """A release -> what its `llama-server --version` says."""
+    devices: dict[str, dict[str, str]] = field(default_factory=dict)
+    """A release -> its devices: `Vulkan0` -> how it is called, and its memory."""
 
 
 class Sights(FactBase[Sight]):
-    def command(self, units: tuple[str, ...]) -> StringCommand:
+    def command(self, units: tuple[str, ...], releases: tuple[Release, ...]) -> StringCommand:
         words = " ".join(map(shlex.quote, units))
         return StringCommand(
             f'for u in {words}; do pid=$(systemctl show -p MainPID --value "$u"); '
             'echo "unit $u $(readlink /proc/$pid/exe)"; done; '
-            "ss -ltnH | awk '{print \"listens \" $4}'; "
-            f"{CURRENT}/bin/llama-server --version 2>&1 | sed -n 's/.*commit \\([0-9a-f]*\\).*/commit \\1/p'"
+            "ss -ltnH | awk '{print \"listens \" $4}'; " + "; ".join(map(_asked, releases))
         )
 
     def process(self, output: list[str]) -> Sight:
@@ -38,12 +41,32 @@ class Sights(FactBase[Sight]):
         return Sight(
             exes={word[1]: word[2] for word in words if word[0] == "unit"},
             listens=tuple(word[1] for word in words if word[0] == "listens"),
-            commit=next((word[1] for word in words if word[0] == "commit"), ""),
+            devices=_devices([word for word in words if word[0] == "device"]),
+            commits={word[1]: word[2] for word in words if word[0] == "commit"},
         )
 
     @staticmethod
     def default() -> Sight:
         return Sight()
+
+
+def _devices(lines: list[list[str]]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for _, release, rest in lines:
+        name, _, about = rest.partition(" ")
+        found[release][name] = about
+    return dict(found)
+
+
+def _asked(release: Release) -> str:
+    """Shell: which commit it was built from; and its devices, as the service's user sees them."""
+    program = f"{release.path}/bin/llama-server"
+    commit = f"{program} --version 2>&1 | sed -n 's/.*commit \\([0-9a-f]*\\).*/commit {release.id} \\1/p'"
+    if not release.device:
+        return commit
+    user = f"setpriv --reuid={USER} --regid={USER} --init-groups --reset-env env {' '.join(release.environment)}"
+    named = f"sed -n 's/^ *\\([^ :]*\\): /device {release.id} \\1 /p'"
+    return f"{commit}; {user} {program} --list-devices 2>/dev/null | {named}"
 
 
 class WorkerBuffers(FactBase[frozenset[str]]):

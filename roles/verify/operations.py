@@ -11,6 +11,7 @@ from roles.lib.board import board
 from roles.lib.connector import HaloConnector
 from roles.lib.end import ENDED, READY
 from roles.lib.finding import Finding
+from roles.lib.layout import USER
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
 from roles.llama_cpp import artifact
@@ -35,7 +36,7 @@ def looked_at(check: Check) -> Commands:
         units = tuple(server.unit for server in check.servers) + ((RPC_UNIT,) if check.rpc else ())
         deadline = time.monotonic() + LISTEN_SECONDS
         while True:
-            findings = judge(check, look(host, Sights, units=units))
+            findings = judge(check, look(host, Sights, units=units, releases=check.releases))
             if not findings or time.monotonic() > deadline:
                 break
             time.sleep(1)
@@ -51,16 +52,20 @@ def judge(check: Check, sight: Sight) -> list[Finding]:
         return Finding(rule, "stop", check.node, seen, expected, fix)
 
     found = []
-    programs = {server.unit: "llama-server" for server in check.servers}
+    programs = {server.unit: f"{server.release.path}/bin/llama-server" for server in check.servers}
     if check.rpc:
-        programs[RPC_UNIT] = "ggml-rpc-server"
-    for unit, program in programs.items():
-        wanted = f"{check.release.path}/bin/{program}"
+        programs[RPC_UNIT] = f"{check.rpc.release.path}/bin/ggml-rpc-server"
+    for unit, wanted in programs.items():
         if (exe := sight.exes.get(unit, "")) != wanted:
             found.append(finding(f"{unit} runs its release", exe or "not running", wanted, f"journalctl -u {unit}"))
-    commit = artifact.manifest(check.release)["commit"]
-    if not (sight.commit and commit.startswith(sight.commit)):
-        found.append(finding("same commit on every node", sight.commit or "none", commit, "run cluster.py again"))
+    for release in check.releases:
+        commit, seen = artifact.manifest(release)["commit"], sight.commits.get(release.id, "")
+        if not (seen and commit.startswith(seen)):
+            found.append(finding("same commit on every node", seen or "none", commit, "run cluster.py again"))
+        devices = sight.devices.get(release.id, {})
+        if release.device and release.device not in devices:
+            fix = f"{release.path}/bin/llama-server --list-devices says what it finds as {USER}; deploys/preflight.py"
+            found.append(finding("GPU of llama.cpp", ", ".join(devices) or "none", release.device, fix))
     wanted_rpc = {f"{check.rpc.address}:{check.rpc.port}"} if check.rpc else set()
     ports = tuple(f":{port}" for port in check.rpc_ports)
     seen_rpc = {address for address in sight.listens if address.endswith(ports)}

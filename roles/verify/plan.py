@@ -16,7 +16,7 @@ from roles.rpc_server.plan import plan as rpc_plan
 @dataclass(frozen=True)
 class Check:
     node: str
-    release: Release
+    releases: tuple[Release, ...]
     rpc: RpcServer | None
     servers: tuple[LlamaServer, ...]
     rpc_ports: tuple[int, ...]

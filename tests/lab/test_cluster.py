@@ -25,7 +25,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(lab: Lab) -> None:
     before = lab.fingerprint()
     run = lab.pyinfra("--dry", "--diff", str(lab.inventory), "deploys/cluster.py").ok()
     assert lab.fingerprint() == before
-    for words in ("link files", "rules and unit", "release installed", "serving chat"):
+    for words in ("link files", "rules and unit", "releases installed", "serving chat"):
         assert words in run.out + run.err
     assert "+Address=" in run.err + run.out  # --diff shows a file that is not there yet
 
@@ -221,7 +221,7 @@ def test_an_empty_key_is_no_key(lab: Lab) -> None:
 
 
 def test_a_damaged_release_is_repaired_and_its_process_replaced(lab: Lab) -> None:
-    program = "/opt/halofleet/llama.cpp/current/bin/ggml-rpc-server"
+    program = "/opt/halofleet/llama.cpp/current-cpu/bin/ggml-rpc-server"
     lab.ssh("halo2", f"cp {program} /root/copy; echo junk >>/root/copy; mv /root/copy {program}")
     lab.ssh("halo2", "systemctl restart halofleet-rpc-server")
     lab.cluster().ok()

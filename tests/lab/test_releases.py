@@ -88,17 +88,17 @@ def test_killed_in_the_middle_it_attaches(lab: Lab, tmp_path: Path) -> None:
     assert "attaching" in run.err
     assert int(lab.ssh("halo1", BUILDS)) == 1, "one compile in all"
     for host in lab.addresses:
-        assert "abcdef0" in lab.ssh(host, "readlink /opt/halofleet/llama.cpp/current")
+        assert "abcdef0" in lab.ssh(host, "readlink /opt/halofleet/llama.cpp/current-cpu")
 
 
 def test_a_compile_that_fails_shows_why(lab: Lab, tmp_path: Path) -> None:
     small = from_archive(lab, tmp_path, main="int main(void) { return missing; }\n")
-    before = lab.ssh("halo2", "readlink /opt/halofleet/llama.cpp/current")
+    before = lab.ssh("halo2", "readlink /opt/halofleet/llama.cpp/current-cpu")
     run = small.pyinfra(*build(small))
     assert run.status == 1
     assert re.search("error: .missing. undeclared", run.err)
     assert "Traceback" not in run.err
-    assert lab.ssh("halo2", "readlink /opt/halofleet/llama.cpp/current") == before
+    assert lab.ssh("halo2", "readlink /opt/halofleet/llama.cpp/current-cpu") == before
 
 
 def test_from_git(lab: Lab, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_from_git(lab: Lab, tmp_path: Path) -> None:
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     small = small_lab(lab, tmp_path, {"git": f"file://{repository}", "ref": "v1"})
     small.pyinfra(*build(small)).ok()
-    assert commit[:9] in lab.ssh("halo3", "cat /opt/halofleet/llama.cpp/current/release.json")
+    assert commit[:9] in lab.ssh("halo3", "cat /opt/halofleet/llama.cpp/current-cpu/release.json")
 
 
 def test_a_wrong_sum_is_said(lab: Lab, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ class Stage:
 
     def artifact(self) -> None:
         """The node's release is in the control machine's cache."""
-        make_artifact(release_plan(self.lab(), self.node))
+        for release in release_plan(self.lab(), self.node):
+            make_artifact(release)
 
     def forget(self) -> None:
         """The control machine has no releases and no keys."""

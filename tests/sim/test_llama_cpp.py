@@ -20,11 +20,14 @@ BUILDS = "/var/lib/halofleet/builds"
 
 
 def release(stage: Stage) -> Release:
-    return plan(stage.lab(), stage.node)
+    (found,) = plan(stage.lab(), stage.node)
+    return found
 
 
 def link(identity: str) -> str:
-    return f"ln -sfn releases/{identity} {FOLDER}/current.new && mv -Tf {FOLDER}/current.new {FOLDER}/current"
+    return (
+        f"ln -sfn releases/{identity} {FOLDER}/current-cpu.new && mv -Tf {FOLDER}/current-cpu.new {FOLDER}/current-cpu"
+    )
 
 
 def unpack(identity: str, *, keep: bool) -> str:
@@ -44,7 +47,7 @@ def test_the_builder_builds_it_and_the_control_machine_keeps_it(stages: Stages, 
     run = stage.run("llama_cpp", sim)
     built = release(stage)
     operations = dict(run.commands)
-    commands = operations["release built"]
+    commands = operations["releases built"]
     tool = "dnf install" if flavour == "fedora" else "apt-get install"
     assert [command.split()[0] for command in commands[1:4]] == ["mkdir", "stat", "append"]
     assert commands[0].startswith("job packages:")
@@ -55,7 +58,7 @@ def test_the_builder_builds_it_and_the_control_machine_keeps_it(stages: Stages, 
     assert "-DGGML_RPC_RDMA=OFF" in job
     assert "ninja -C build ggml-rpc-server llama-server llama-bench\n" in job
     assert commands[-1] == f"fetch {BUILDS}/{built.id}.tar.gz"
-    assert operations["release installed"][-2:] == [unpack(built.id, keep=True), link(built.id)]
+    assert operations["releases installed"][-2:] == [unpack(built.id, keep=True), link(built.id)]
     assert artifact.is_cached(built)
     assert artifact.manifest(built)["commit"] == "0c1e57098"
     assert sorted(line.split()[1] for line in artifact.sums(built).splitlines())[:2] == [
@@ -73,7 +76,7 @@ def test_the_others_get_what_it_built(stages: Stages, flavour: str) -> None:
     stage.artifact()
     installed = release(stage)
     ((operation, commands),) = stage.run("llama_cpp", sim).commands
-    assert operation == "release installed"
+    assert operation == "releases installed"
     assert [command.split()[0] for command in commands[:3]] == ["sha256sum", "stat", "append"]
     assert commands[-2:] == [unpack(installed.id, keep=False), link(installed.id)]
     assert not sim.files.real(f"{BUILDS}/{installed.id}.tar.gz").exists()
@@ -126,7 +129,7 @@ def test_an_upload_that_arrives_damaged_is_not_installed(stages: Stages) -> None
     arrived.write_bytes(b"\0" * arrived.stat().st_size)
     run = stage.run("llama_cpp", sim, dies_after=99)
     assert not run.ended
-    assert not sim.files.real(f"{FOLDER}/current").is_symlink()
+    assert not sim.files.real(f"{FOLDER}/current-cpu").is_symlink()
     assert stage.run("llama_cpp", sim).ended
     assert stage.run("llama_cpp", sim).flat == []
 

@@ -27,7 +27,7 @@ def test_a_worker(stages: Stages, flavour: str) -> None:
         ("running", [f"systemctl enable --quiet {NAME}", f"restart {NAME}"]),
     ]
     text = sim.text(PATH)
-    binary = "/opt/halofleet/llama.cpp/current/bin/ggml-rpc-server"
+    binary = "/opt/halofleet/llama.cpp/current-cpu/bin/ggml-rpc-server"
     assert f"ExecStart={binary} --host 10.44.0.1 --port 50052\n" in text
     assert "User=halofleet\n" in text
     assert "Requires=halofleet-firewall.service\n" in text

@@ -16,7 +16,8 @@ from roles.lib.packages import Installed, InstalledPackages
 from roles.lib.paths import Absent, Directory, File, PathStates, Seen, differs
 from roles.lib.units import Connection, UnitStates
 from roles.llama_cpp.facts import Installed as InstalledFiles
-from roles.llama_cpp.facts import InstalledRelease
+from roles.llama_cpp.facts import InstalledReleases
+from roles.llama_cpp.plan import plan as llama_cpp_plan
 from roles.llama_server.facts import Key, KeyState
 from roles.network.facts import Device, Links, LinkStates
 from roles.preflight.facts import Snapshots
@@ -171,8 +172,8 @@ def test_the_first_clock_counts() -> None:
 
 def test_a_release() -> None:
     sums = "f6e4fc96  help/ggml-rpc-server.txt"
-    assert InstalledRelease().process(["releases/x", sums]) == InstalledFiles(f"{sums}\n", "releases/x")
-    assert InstalledRelease().process([""]) == InstalledFiles("", "")
+    seen = InstalledReleases().process(["release x releases/x", sums, sums, "release y "])
+    assert seen == {"x": InstalledFiles(f"{sums}\n{sums}\n", "releases/x"), "y": InstalledFiles("", "")}
 
 
 SNAPSHOT = [
@@ -225,11 +226,18 @@ def test_a_builder_needs_more_room() -> None:
 
 def test_sights() -> None:
     sight = Sights().process(
-        ["unit halofleet-rpc-server.service ", "listens 10.44.0.1:50052", "listens [::]:22", "commit 0c1e57098"]
+        [
+            "unit halofleet-rpc-server.service ",
+            "listens 10.44.0.1:50052",
+            "listens [::]:22",
+            "commit a-vulkan 0c1e57098",
+            "device a-vulkan Vulkan0 llvmpipe (LLVM 19.1.7, 256 bits) (24105 MiB, 24105 MiB free)",
+        ]
     )
     assert sight.exes == {"halofleet-rpc-server.service": ""}
     assert sight.listens == ("10.44.0.1:50052", "[::]:22")
-    assert sight.commit == "0c1e57098"
+    assert sight.commits == {"a-vulkan": "0c1e57098"}
+    assert sight.devices["a-vulkan"]["Vulkan0"].startswith("llvmpipe")
 
 
 def test_a_program_whose_file_was_replaced_is_told_from_the_new_one() -> None:
@@ -264,10 +272,11 @@ def test_a_key_by_the_real_command(tmp_path: Path) -> None:
 
 def test_a_programs_own_words_are_what_the_command_looks_for() -> None:
     """`llama-server --version` of 0c1e57098, through the command's own sed."""
-    script = Sights().command(()).get_raw_value().rpartition("| ")[2]
+    (release,) = llama_cpp_plan(load(ROOT / "inventory/lab.yml"), "halo1")
+    script = Sights().command((), (release,)).get_raw_value().rpartition("| ")[2]
     said = "version: 0.5.0-dev (build 0, commit 0c1e57098)\nbuilt with GNU 14.2.0 for Linux x86_64\n"
     result = subprocess.run(["/bin/sh", "-c", script], input=said, capture_output=True, text=True, check=True)
-    assert result.stdout == "commit 0c1e57098\n"
+    assert result.stdout == f"commit {release.id} 0c1e57098\n"
 
 
 def test_buffers_of_workers_in_a_journal() -> None:

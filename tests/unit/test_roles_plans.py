@@ -37,16 +37,21 @@ def lab(tmp_path: Path, flavour: Flavour = DEBIAN, **changed: Any) -> Lab:
 # --- releases
 
 
+def one(whole: Lab, name: str) -> llama_cpp.Release:
+    (found,) = llama_cpp.plan(whole, name)
+    return found
+
+
 def test_a_release_has_one_name_on_every_node_of_a_platform_and_the_lowest_id_builds_it(tmp_path: Path) -> None:
     whole = lab(tmp_path, nodes__halo1__id=9)
-    releases = {llama_cpp.plan(whole, name) for name in whole.nodes}
+    releases = {one(whole, name) for name in whole.nodes}
     assert len(releases) == 1
     assert releases.pop().builder == "halo2"
 
 
 def test_every_platform_has_its_own_builder(tmp_path: Path) -> None:
     whole = lab(tmp_path, nodes__halo1__os="fedora-43")
-    first, second, third = (llama_cpp.plan(whole, name) for name in ("halo1", "halo2", "halo3"))
+    first, second, third = (one(whole, name) for name in ("halo1", "halo2", "halo3"))
     assert (first.builder, second.builder) == ("halo1", "halo2")
     assert second == third
     assert first.id != second.id
@@ -64,7 +69,7 @@ def test_every_platform_has_its_own_builder(tmp_path: Path) -> None:
     ],
 )
 def test_whatever_goes_into_a_build_is_in_its_name(tmp_path: Path, changed: dict[str, Any]) -> None:
-    assert llama_cpp.plan(lab(tmp_path, **changed), "halo1").id != llama_cpp.plan(lab(tmp_path), "halo1").id
+    assert one(lab(tmp_path, **changed), "halo1").id != one(lab(tmp_path), "halo1").id
 
 
 @pytest.mark.parametrize(
@@ -77,18 +82,18 @@ def test_whatever_goes_into_a_build_is_in_its_name(tmp_path: Path, changed: dict
     ],
 )
 def test_and_nothing_else_is(tmp_path: Path, changed: dict[str, Any]) -> None:
-    assert llama_cpp.plan(lab(tmp_path, **changed), "halo1").id == llama_cpp.plan(lab(tmp_path), "halo1").id
+    assert one(lab(tmp_path, **changed), "halo1").id == one(lab(tmp_path), "halo1").id
 
 
 def test_another_recipe_is_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = llama_cpp.plan(lab(tmp_path), "halo1").id
+    before = one(lab(tmp_path), "halo1").id
     monkeypatch.setattr(llama_cpp, "RECIPE", llama_cpp.RECIPE + 1)
-    assert llama_cpp.plan(lab(tmp_path), "halo1").id != before
+    assert one(lab(tmp_path), "halo1").id != before
 
 
 def test_a_release_is_named_by_what_a_person_knows(tmp_path: Path) -> None:
     source = {"git": "https://example.org/llama.cpp", "ref": "feature/x_y"}
-    identity = llama_cpp.plan(lab(tmp_path, llama_cpp__source=source), "halo1").id
+    identity = one(lab(tmp_path, llama_cpp__source=source), "halo1").id
     assert re.fullmatch(r"feature-x_y-cpu-debian-13-x86_64-[0-9a-f]{10}", identity)
 
 
@@ -100,11 +105,29 @@ def test_cmake_arguments_count_for_their_backend_only(tmp_path: Path) -> None:
         nodes__halo3__backend="rocm",
         llama_cpp__cmake={"vulkan": ["-DGGML_LTO=ON"]},
     )
-    assert [llama_cpp.plan(plain, name) == llama_cpp.plan(more, name) for name in plain.nodes] == [True, False, True]
-    assert llama_cpp.plan(more, "halo2").cmake[-2:] == ("-DGGML_VULKAN=ON", "-DGGML_LTO=ON")
-    assert llama_cpp.plan(more, "halo3").cmake[-2:] == ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151")
-    assert len({llama_cpp.plan(plain, name).id for name in plain.nodes}) == 3
-    assert {llama_cpp.plan(plain, name).builder for name in plain.nodes} == set(plain.nodes)
+    assert [one(plain, name) == one(more, name) for name in plain.nodes] == [True, False, True]
+    assert one(more, "halo2").cmake[-2:] == ("-DGGML_VULKAN=ON", "-DGGML_LTO=ON")
+    assert one(more, "halo3").cmake[-2:] == ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151")
+    assert len({one(plain, name).id for name in plain.nodes}) == 3
+    assert {one(plain, name).builder for name in plain.nodes} == set(plain.nodes)
+
+
+def test_a_node_of_two_serves_by_two_backends_has_both_and_each_serve_its_own(tmp_path: Path) -> None:
+    by_rocm = {"model": "tiny", "controller": "halo1", "port": 8081, "rpc_port": 50053, "backend": "rocm"}
+    both = lab(tmp_path, serves__second=by_rocm)
+    assert both.backends("halo1") == ("cpu", "rocm")
+    assert both.backends("halo2") == ("cpu",)
+    cpu, rocm = llama_cpp.plan(both, "halo1")
+    assert (cpu.backend, rocm.backend) == ("cpu", "rocm")
+    assert (cpu.link, rocm.link) == ("/opt/halofleet/llama.cpp/current-cpu", "/opt/halofleet/llama.cpp/current-rocm")
+    assert cpu == one(both, "halo2")
+    servers = {server.serve: server.release for server in llama_server.plan.plan(both, "halo1")}
+    assert servers == {"chat": cpu, "second": rocm}
+
+
+def test_what_no_serve_uses_is_not_built(tmp_path: Path) -> None:
+    changed = lab(tmp_path, nodes__halo2__backend="vulkan", serves__chat__backend="cpu")
+    assert changed.backends("halo2") == ("cpu",)
 
 
 # --- firewall
@@ -198,6 +221,7 @@ def test_the_flags_of_a_new_llama_server(tmp_path: Path) -> None:
         "--metrics",
         "--rpc 10.44.0.1:50052,10.44.0.5:50052",
         "--cache-ram 0",
+        "--device RPC0,RPC1",
         "--log-verbosity 4",
     ]
 

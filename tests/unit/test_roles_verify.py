@@ -21,13 +21,16 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """The worker halo2."""
     monkeypatch.setenv("HALOFLEET_HOME", str(tmp_path))
     lab = Home(tmp_path).lab(DEBIAN)
-    make_artifact(release_plan(lab, "halo2"))
+    make_artifact(*release_plan(lab, "halo2"))
     return plan(lab, "halo2")
 
 
 def rules(check: Check, *, exe: str | None = None, listens: tuple[str, ...], commit: str = "0c1e57098") -> list[str]:
-    exe = f"{check.release.path}/bin/ggml-rpc-server" if exe is None else exe
-    return [finding.rule for finding in judge(check, Sight({RPC: exe}, ("0.0.0.0:22", *listens), commit))]
+    exe = f"{check.releases[0].path}/bin/ggml-rpc-server" if exe is None else exe
+    return [
+        finding.rule
+        for finding in judge(check, Sight({RPC: exe}, ("0.0.0.0:22", *listens), {check.releases[0].id: commit}))
+    ]
 
 
 def test_all_well(check: Check) -> None:
@@ -41,7 +44,7 @@ def test_another_release(check: Check) -> None:
 
 
 def test_a_program_that_was_replaced_under_it(check: Check) -> None:
-    exe = f"{check.release.path}/bin/ggml-rpc-server (deleted)"
+    exe = f"{check.releases[0].path}/bin/ggml-rpc-server (deleted)"
     assert rules(check, exe=exe, listens=("10.44.0.1:50052",)) == [f"{RPC} runs its release"]
 
 
@@ -59,3 +62,22 @@ def test_rpc_listens_elsewhere(check: Check, listens: tuple[str, ...]) -> None:
 
 def test_ports_are_compared_whole(check: Check) -> None:
     assert rules(check, listens=("10.44.0.1:50052", "127.0.0.1:5005", "127.0.0.1:150052")) == []
+
+
+def test_a_gpu_that_llama_cpp_does_not_find_is_no_silent_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALOFLEET_HOME", str(tmp_path))
+    lab = Home(tmp_path).lab(DEBIAN, changes={"nodes.halo2.backend": "vulkan"})
+    check = plan(lab, "halo2")
+    (release,) = check.releases
+    make_artifact(release)
+    assert release.environment == ("AMD_VULKAN_ICD=RADV",), "no virtual lab"
+    program = f"{release.path}/bin/ggml-rpc-server"
+
+    def seen(*devices: str) -> list[str]:
+        about = {release.id: dict.fromkeys(devices, "AMD Radeon 8060S Graphics (RADV STRIX_HALO)")}
+        sight = Sight({RPC: program}, ("10.44.0.1:50052",), {release.id: "0c1e57098"}, about)
+        return [f"{finding.rule}: {finding.seen}" for finding in judge(check, sight)]
+
+    assert seen("Vulkan0") == []
+    assert seen("ROCm0") == ["GPU of llama.cpp: ROCm0"]
+    assert seen() == ["GPU of llama.cpp: none"]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from inventory.spec.language.base import Spec
 from inventory.spec.language.fields import Address, Clients, KeyFile, Name, ServicePort, Text, rule, words_apart
+from inventory.spec.language.nodes import Backend
 
 OURS = (
     *("--api-key", "--api-key-file", "--host", "--port", "--model", "-m", "--rpc", "--alias", "-a"),
@@ -40,6 +41,9 @@ class Serve(Spec):
     """Where the API listens: the controller's management address (left out), 127.0.0.1 or 0.0.0.0."""
     rpc_port: Annotated[ServicePort, Field(examples=[50053])] = 50052
     """On which every worker's RPC server listens, on its link only."""
+    backend: Annotated[Backend | None, Field(examples=["rocm"])] = None
+    """What its nodes compute by for this serve. Left out: what each node's own `backend` says. A node that computes for
+    two serves by two backends has both, side by side."""
     context: Annotated[int, Field(ge=256, le=2**31 - 1, examples=[32768])] = 4096
     """Tokens (`--ctx-size`), for all slots together."""
     api_key_file: Annotated[KeyFile | None, Field(examples=["~/.config/chat.key"])] = None
