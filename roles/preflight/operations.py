@@ -13,7 +13,7 @@ from pyinfra.api import Host, operation
 
 from roles.doctor import judge as doctor
 from roles.doctor.look import Boxes
-from roles.lib.board import board
+from roles.lib.board import GPU_REMAINS, board
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, current, look
 from roles.llama_cpp import artifact
@@ -57,6 +57,7 @@ def collected(expected: Expected) -> Commands:
     """Everything that may stand against the node is judged."""
     host = current()
     seen = locking(host, expected)
+    board(host.state, GPU_REMAINS)[host.name] = seen.gpu
     builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
     said = doctor.against(look(host, Boxes), host.name, expected.box)
