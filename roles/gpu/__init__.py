@@ -19,7 +19,6 @@ def asked(plan: Gpu) -> None:
 @deploy("GPU stack")
 def gpu(plan: Gpu) -> None:
     looked(gpu=plan, name="look at the stack")
-    allowed(topic=FINDINGS, name="nothing against the stack")
     installed(gpu=plan, name="stack installed")
     tried(gpu=plan, name="stack tried")
     fit(name="stack fits")

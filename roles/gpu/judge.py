@@ -49,13 +49,10 @@ def nearest(os: str, able: Iterable[str]) -> str:
         wanted = Version(number)
         newer = [other for other in same if Version(other) > wanted]
         return f"{name}-{min(newer, key=Version) if newer else max(same, key=Version)}"
-    newest = {
-        distribution: max((o for d, _, o in releases if d == distribution), key=Version)
-        for distribution, _, _ in releases
-    }
-    return " or ".join(
-        f"{distribution}-{number}" for distribution, number in newest.items() if distribution != "debian"
-    )
+    newest: dict[str, str] = {}
+    for distribution, _, other in releases:
+        newest[distribution] = max(newest.get(distribution, other), other, key=Version)
+    return " or ".join(f"{distribution}-{other}" for distribution, other in newest.items() if distribution != "debian")
 
 
 def _older(gpu: Gpu, seen: Seen) -> Iterator[Finding]:
@@ -126,7 +123,7 @@ def vulkan(gpu: Gpu, seen: Seen) -> tuple[str, str, str] | None:
         return None
     expected = "a device of RADV's, (RADV STRIX_HALO) or (RADV GFX1151)"
     if any("RADV" not in name and "8060S" in name for name in names):
-        fix = "another driver answers for the GPU: look for files in /etc/vulkan/icd.d and /usr/share/vulkan/icd.d that are not Mesa's"
+        fix = "another driver answers for the GPU: look into /etc/vulkan/icd.d and /usr/share/vulkan/icd.d"
     elif names:
         fix = "look whether amdgpu is loaded (lspci -k), and whether /dev/dri/renderD* belongs to the group render"
     else:

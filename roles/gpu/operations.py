@@ -63,7 +63,9 @@ def _lacking(host: Host, gpu: Gpu) -> change.Lacking:
 @operation()
 def installed(gpu: Gpu) -> Commands:
     host = current()
-    if board(host.state, FINDINGS).get(host.name):
+    if found := board(host.state, FINDINGS).get(host.name):
+        if host.state.is_executing:
+            raise Failed("\n".join(map(str, found)))
         host.noop("left alone")
         return
     want = _lacking(host, gpu)
