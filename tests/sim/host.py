@@ -18,6 +18,7 @@ from tests.sim.boot import Boot
 from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
 from tests.sim.flavours import NETWORKD, Flavour
+from tests.sim.gpu import Gpu
 from tests.sim.network import Network
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
@@ -30,6 +31,7 @@ from tests.sim.systemd import Systemd
 
 UP_SECONDS = 3600
 COPIED = {
+    "gpu": ("web", "card", "kept"),
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "own", "waiting"),
@@ -73,7 +75,9 @@ class SimHost(State):
         self.networkd = Networkd(self.root, self.network)
         self.nftables = Nftables(self.root)
         self.systemd = Systemd(self.root, self.shell, self._started)
-        self.packages = Packages(flavour, self._arrived)
+        self.packages = Packages(flavour, self._arrived, self._gone)
+        self.gpu = Gpu(self.root, self.files, self.packages)
+        self.packages.offers, self.packages.refresh = self.gpu.offers, self.gpu.refresh
         self.sockets = Sockets(self.systemd)
         self.boot = Boot(self.root, self.shell)
         self.sessions = 0
@@ -84,6 +88,10 @@ class SimHost(State):
             "getent": self.files.getent,
             "id": self.files.id,
             "useradd": self.files.useradd,
+            "usermod": self.files.usermod,
+            "gpasswd": self.files.gpasswd,
+            "runuser": self.gpu.runuser,
+            "rpmkeys": self.gpu.rpmkeys,
             "restorecon": self.files.restorecon,
             "apt-get": self.packages.apt_get,
             "dpkg": self.packages.dpkg,
@@ -127,7 +135,7 @@ class SimHost(State):
         self._boots()
         (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
         people = ["root:x:0:0:root:/root:/bin/bash\n"]
-        groups = ["root:x:0:\n"]
+        groups = ["root:x:0:\n", "video:x:44:\n", "render:x:992:\n"]  # of base-passwd and udev; Fedora's have other ids
         if self.login != "root":
             people.append(f"{self.login}:x:1000:1000::/home/{self.login}:/bin/bash\n")
             groups.append(f"{self.login}:x:1000:\n")
@@ -173,6 +181,23 @@ class SimHost(State):
         for program in programs:
             self._put_program(program)
         self.systemd.install(enabled, disabled)
+
+        for path in self.gpu.BRINGS.get(package, ()):
+            target = self.files.real(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("")
+            target.chmod(0o755)
+
+    def _gone(self, package: str) -> None:
+        for program in self.flavour.brings[package][0]:
+            (self.shell.work / "bin" / program).unlink()
+        for path in self.gpu.BRINGS.get(package, ()):
+            target = self.files.real(path)
+            target.unlink()
+            for folder in target.parents:
+                if any(folder.iterdir()) or folder == self.root / "opt":
+                    break
+                folder.rmdir()
 
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:
