@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class Lacking:
 
 @dataclass(frozen=True)
 class Remains:
-    """packages: names and patterns, the last installed first. files: our own. moved: of AMDVLK's, to go back.
+    """packages: names and patterns, in the order in which they go. files: our own. moved: of AMDVLK's, to go back.
 
     record: what stays halofleet's. key: the fingerprint that rpm forgets; empty where it never learned it.
     """
@@ -69,7 +70,7 @@ def lacking(gpu: Gpu, seen: Seen, armor: str) -> Lacking:
         packages=missing,
         groups=groups,
         amdvlk=seen.amdvlk if "vulkan" in gpu.stacks else (),
-        record=tuple(dict.fromkeys((*seen.record, *new))),
+        record=tuple(sorted({*seen.record, *new})),
     )
 
 
@@ -77,14 +78,14 @@ def remains(gpu: Gpu, seen: Seen) -> Remains:
     """seen: after what was lacking has come."""
     wanted = [f"package {_recorded(gpu, name)}" for name in packages(gpu).get(seen.tool, ())]
     wanted += [f"group {name}" for name in _groups(gpu, seen)]
-    over = [line.split(" ", 1) for line in reversed(seen.record) if line not in wanted]
+    over = [line.split(" ", 1) for line in seen.record if line not in wanted]
     kept = tuple(line for line in seen.record if line in wanted)
     ours = {file.path for file in inert(gpu, seen.tool, "")} if seen.tool else set()
     origin = source(gpu, seen.tool) if seen.tool else None
     ours |= {origin.path} if origin else set()
     files = tuple(path for path in seen.files if path not in ours)
     return Remains(
-        packages=tuple(name for kind, name in over if kind == "package"),
+        packages=tuple(sorted((name for kind, name in over if kind == "package"), key=_turn)),
         files=files,
         groups=tuple(name for kind, name in over if kind == "group"),
         moved=() if "vulkan" in gpu.stacks else seen.moved,
@@ -102,6 +103,12 @@ def _groups(gpu: Gpu, seen: Seen) -> tuple[str, ...]:
     return tuple(name for name in data()["groups"]["names"] if gpu.own and gpu.stacks and name in seen.groups)
 
 
+def _turn(name: str) -> int:
+    """When the package goes: before what it may need. AMD's first, and what only an earlier halofleet knows."""
+    names = [name for entry in data()["packages"].values() for tool in ("apt", "dnf") for name in entry[tool]]
+    return -names.index(name) if name in names else -len(names)
+
+
 def _recorded(gpu: Gpu, name: str) -> str:
     """AMD's packages bring some fifty others of theirs, and those go with them."""
     return gpu.rocm.names if name.startswith("amdrocm") else name
@@ -115,6 +122,7 @@ def add_script(gpu: Gpu, seen: Seen, want: Lacking) -> str:
         folder=RECORD,
         record=want.record,
         source=want.source,
+        content=base64.b64encode(want.source.content.encode()).decode() if want.source else "",
         inert=(KEYS[seen.tool], PIN),
         repository=gpu.rocm.repository,
         os=gpu.os,

@@ -130,6 +130,12 @@ class SimHost(State):
         name, _, version = self.flavour.os.partition("-")
         for folder in ("etc/systemd/system", "etc/systemd/network", "opt", "proc", "root", "run/systemd/system"):
             (self.root / folder).mkdir(parents=True)
+        own = {
+            "apt": ("apt/keyrings", "apt/sources.list.d", "apt/preferences.d"),
+            "dnf": ("yum.repos.d", "pki/rpm-gpg"),
+        }
+        for folder in own[self.flavour.tool]:
+            (self.root / "etc" / folder).mkdir(parents=True)
         for folder in ("var/lib", "dev", "sys"):
             (self.root / folder).mkdir(parents=True)
         self._boots()

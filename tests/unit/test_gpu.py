@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from inventory.spec import load
-from roles.doctor import gate
+from roles.doctor import gate, versions
 from roles.gpu import change, judge, key
 from roles.gpu.facts import GpuStates, Seen
 from roles.gpu.plan import OVERRIDE, Gpu, build_packages, data, environment, inert, packages, plan, rocm, source
@@ -46,20 +46,20 @@ def test_no_release_has_a_good_rocm_of_its_own() -> None:
     ranges = gate.data()["rocm"]
     for name, entry in data()["releases"].items():
         if version := entry.get("rocm_of_its_own"):
-            fits = [row for row in ranges if gate.versions.within(str(version), row["range"], "upstream")]
+            fits = [row for row in ranges if versions.within(str(version), row["range"], "upstream")]
             assert [row["fixed"] for row in fits] == ["stop"], name
 
 
 def test_the_default_rocm_is_in_no_bad_range() -> None:
     for version in data()["rocm"]["versions"]:
-        rows = [row for row in gate.data()["rocm"] if gate.versions.within(version, row["range"], "upstream")]
+        rows = [row for row in gate.data()["rocm"] if versions.within(version, row["range"], "upstream")]
         assert all(row["fixed"] == "ok" for row in rows)
     assert rocm().version in data()["rocm"]["versions"]
 
 
 def test_packages_by_tool_and_series() -> None:
     both = packages(gpu("fedora-44", "vulkan", "rocm"))
-    assert both["dnf"][:3] == ("mesa-vulkan-drivers", "vulkan-loader", "/usr/bin/vulkaninfo")
+    assert both["dnf"][:3] == ("vulkan-loader", "mesa-vulkan-drivers", "/usr/bin/vulkaninfo")
     assert both["dnf"][-1] == "amdrocm10.0-gfx1151"
     assert packages(gpu("fedora-44", "cpu")) == {"apt": (), "dnf": ()}
     assert build_packages("rocm") == {
@@ -170,6 +170,7 @@ def test_the_key_is_fetched_once_and_checked_each_time(tmp_path: Path, monkeypat
         assert key.fetch(f"{url}/key", FINGERPRINT) == KEY
     finally:
         server.shutdown()
+        server.server_close()
     with pytest.raises(Failed, match="Look whether this machine reaches it"):
         key.fetch(f"{url}/key", OTHER_FINGERPRINT)
 
