@@ -85,7 +85,9 @@ def remains(gpu: Gpu, seen: Seen) -> Remains:
     ours |= {origin.path} if origin else set()
     files = tuple(path for path in seen.files if path not in ours)
     return Remains(
-        packages=tuple(sorted((name for kind, name in over if kind == "package"), key=_turn)),
+        packages=tuple(
+            sorted((name for kind, name in over if kind == "package"), key=lambda name: _turn(seen.tool, name))
+        ),
         files=files,
         groups=tuple(name for kind, name in over if kind == "group"),
         moved=() if "vulkan" in gpu.stacks else seen.moved,
@@ -103,9 +105,9 @@ def _groups(gpu: Gpu, seen: Seen) -> tuple[str, ...]:
     return tuple(name for name in data()["groups"]["names"] if gpu.own and gpu.stacks and name in seen.groups)
 
 
-def _turn(name: str) -> int:
+def _turn(tool: str, name: str) -> int:
     """When the package goes: before what it may need. AMD's first, and what only an earlier halofleet knows."""
-    names = [name for entry in data()["packages"].values() for tool in ("apt", "dnf") for name in entry[tool]]
+    names = [known for entry in data()["packages"].values() for known in entry.get(tool, ())]
     return -names.index(name) if name in names else -len(names)
 
 

@@ -63,7 +63,7 @@ def _older(gpu: Gpu, seen: Seen) -> Iterator[Finding]:
         return
     known = data()["older_rocm"]
     source = ", ".join(known["sources"])
-    expected = "no ROCm before 7.9, whose /opt/rocm is in the way"
+    expected = "no ROCm of before 7.9 beside AMD's packages of today"
     for name in known["packages"]:
         if name in seen.packages:
             version, fix = seen.packages[name], known["fix"][seen.tool]

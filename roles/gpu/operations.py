@@ -36,11 +36,15 @@ def looked(gpu: Gpu) -> Commands:
     if not stops and change.needs_key(gpu, seen):
         stops = _key_trouble(gpu)
     board(host.state, FINDINGS)[host.name] = stops
-    for finding in found:
-        if finding.severity == "warn":
-            host.log(str(finding).removeprefix(f"{gpu.node}: "))
+    _warn(host, found)
     host.noop(f"{' and '.join(gpu.stacks)} on {gpu.os}")
     yield from ()
+
+
+def _warn(host: Host, found: list[Finding]) -> None:
+    for finding in found:
+        if finding.severity == "warn":
+            host.log(str(finding).removeprefix(f"{finding.node}: "))
 
 
 def _key_trouble(gpu: Gpu) -> list[Finding]:
@@ -90,6 +94,7 @@ def tried(gpu: Gpu) -> Commands:
             host.noop("tried when it is there")
             return
         board(host.state, SEEN)[host.name] = look(host, GpuStates, gpu=gpu)
+        _warn(host, judge.against(gpu, board(host.state, SEEN)[host.name]))
     seen = board(host.state, SEEN)[host.name]
     board(host.state, UNFIT)[host.name] = judge.unfit(gpu, seen)
     host.noop(", ".join(judge.devices(seen)) or "looked at")

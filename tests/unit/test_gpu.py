@@ -341,3 +341,19 @@ def test_the_scripts_are_clean_shell(os: str, backends: tuple[str, ...], tmp_pat
         checked = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
         assert checked.stdout == ""
     assert "{{" not in look
+
+
+def test_what_needs_others_goes_first() -> None:
+    record = tuple(f"package {name}" for name in ("/usr/bin/vulkaninfo", "amdrocm*10.0*", "vulkan-loader", "libatomic"))
+    over = change.remains(gpu("fedora-44", "cpu"), Seen(tool="dnf", record=record))
+    assert over.packages == ("amdrocm*10.0*", "libatomic", "/usr/bin/vulkaninfo", "vulkan-loader")
+    kept = change.remains(gpu("fedora-44", "rocm"), Seen(tool="dnf", record=record))
+    assert kept.packages == ("/usr/bin/vulkaninfo", "vulkan-loader")
+    assert kept.record == ("package amdrocm*10.0*", "package libatomic")
+
+
+def test_another_series_takes_the_older_ones_place() -> None:
+    newer = replace(gpu("ubuntu-26.04", "rocm"), rocm=rocm("10.1"))
+    seen = Seen(tool="apt", record=("package amdrocm*10.0*",), packages={"amdrocm10.0-gfx1151": "10.0.0-4"})
+    assert "amdrocm10.1-gfx1151" in change.lacking(newer, seen, KEY).packages
+    assert change.remains(newer, seen).packages == ("amdrocm*10.0*",)
