@@ -127,6 +127,7 @@ def add_script(gpu: Gpu, seen: Seen, want: Lacking) -> str:
         content=base64.b64encode(want.source.content.encode()).decode() if want.source else "",
         inert=(KEYS[seen.tool], PIN),
         repository=gpu.rocm.repository,
+        fingerprint=gpu.rocm.fingerprint,
         os=gpu.os,
         names=names,
         install=SCRIPTS[seen.tool].replace("{names}", names),

@@ -136,6 +136,8 @@ def rocm(seen: Seen) -> tuple[str, str, str] | None:
     agents = [match[1] for line in seen.rocm if (match := re.match(r"\s*Name:\s+(gfx\w+)\s*$", line))]
     if GFX in agents:
         return None
+    if not seen.rocm:
+        return "it could not be run", f"an agent {GFX}", "look whether AMD's packages are whole: reinstall amdrocm*"
     refused = [line.strip() for line in seen.rocm if "/dev/kfd" in line]
     if refused:
         fix = "ls -l /dev/kfd should say crw-rw---- root render; udev's rule for it is lost where it does not: reboot"

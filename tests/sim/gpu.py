@@ -3,12 +3,14 @@
 Sources: vulkaninfo of Mesa's lavapipe 22.3.6 (run by halofleet) and of RADV (hosts.md, appendix A; the form of a block:
 a report from Ubuntu 24.04); of AMDVLK: GPUOpen-Drivers/AMDVLK issue 420; rocminfo: ROCm/rocm-libraries issue 10506 and
 the report of a user without the group render; apt: bookworm's 2.6.1 against a repository of halofleet's own; dnf5:
-rpm-software-management/dnf5 issue 1666, tuna/issues 2498.
+rpm-software-management/dnf5 issue 1666, tuna/issues 2498; and dnf 5.4.6 with rpm 6.1 against a repository of
+halofleet's own: dnf is content with a repository that does not answer, unless it is told not to be.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -130,13 +132,18 @@ class Gpu:
                 "-o",
             ]:
                 folder = parts.removeprefix("Dir::Etc::SourceParts=")
-            case "dnf", ["makecache", "-y", "--repo=halofleet-amdrocm", setopt]:
+            case "dnf", ["makecache", "-y", "--repo=halofleet-amdrocm", setopt, *strict] if strict in (
+                [],
+                ["--setopt=halofleet-amdrocm.skip_if_unavailable=False"],
+            ):
                 folder = setopt.removeprefix("--setopt=reposdir=")
             case _:
                 raise NotModelled(call)
         (file,) = self.files.real(folder).iterdir()
         url, signed = self._source(file.read_text())
         if url not in self.web:
+            if call.program == "dnf" and len(call.words) == 4:
+                return Reply("Metadata cache created.\n", ">>> Usable URL not found\nRepositories loaded.\n")
             return Reply(stderr=self._not_found(call.program, url), status=100 if call.program == "apt-get" else 1)
         if call.program == "apt-get" and not self._trusted(signed):
             site = f"{url.rstrip('/')} stable InRelease"
@@ -155,6 +162,20 @@ class Gpu:
             f'Failed to download metadata (baseurl: "{url}") for repository "halofleet-amdrocm": Usable URL not found\n'
         )
 
+    def unsigned(self, names: Iterable[str]) -> str:
+        """dnf looks at signatures when everything is downloaded."""
+        file = self.root / "etc/yum.repos.d/halofleet-amdrocm.repo"
+        if not file.is_file():
+            return ""
+        url, signed = self._source(file.read_text())
+        wrong = [name for name in names if name in self.web.get(url, ())]
+        if not wrong or self._trusted(signed):
+            return ""
+        return (
+            f'Transaction failed: Signature verification failed.\nOpenPGP check for package "{wrong[0]}" '
+            f'from repo "halofleet-amdrocm" has failed: Import of the key didn\'t help, wrong key?\n'
+        )
+
     def offers(self, name: str) -> bool:
         """Whether the package can be installed: the distribution's always, AMD's from its repository alone."""
         if not name.startswith("amdrocm"):
@@ -170,9 +191,11 @@ class Gpu:
 
     def rpmkeys(self, call: Call) -> Reply:
         match call.words:
-            case ["--delete", fingerprint]:
+            case ["--delete", fingerprint] if fingerprint in self.kept:
                 self.kept.remove(fingerprint)
                 return Reply()
+            case ["--delete", fingerprint]:
+                return Reply(status=1)  # what it says is not looked at
         raise NotModelled(call)
 
     # --- what a user sees

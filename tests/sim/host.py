@@ -78,6 +78,7 @@ class SimHost(State):
         self.packages = Packages(flavour, self._arrived, self._gone)
         self.gpu = Gpu(self.root, self.files, self.packages)
         self.packages.offers, self.packages.refresh = self.gpu.offers, self.gpu.refresh
+        self.packages.unsigned = self.gpu.unsigned
         self.sockets = Sockets(self.systemd)
         self.boot = Boot(self.root, self.shell)
         self.sessions = 0

@@ -30,6 +30,7 @@ class Packages:
     def __init__(self, flavour: Flavour, arrived: Callable[[str], None], gone: Callable[[str], None]) -> None:
         self.flavour, self.arrived, self.gone = flavour, arrived, gone
         self.offers: Callable[[str], bool] = lambda _: True
+        self.unsigned: Callable[[Iterable[str]], str] = lambda _: ""
         self.refresh: Callable[[Call], Reply] = _unknown
         self.needed: dict[str, str] = {}
         self.versions: dict[str, str] = {}
@@ -115,6 +116,8 @@ class Packages:
 
     def _install(self, names: Iterable[str], unknown: str, status: int) -> Reply:
         names = list(names)
+        if error := self.unsigned(names):
+            return Reply(stderr=error, status=1)
         known = {name for name in self.flavour.brings if self.offers(name)} | self.installed
         strangers = [name for name in names if name not in known]
         if strangers:
