@@ -26,6 +26,7 @@ from roles import (
     network,
     preflight,
     rpc_server,
+    tuning,
     verify,
 )
 from roles.llama_cpp import artifact
@@ -40,6 +41,7 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "preflight": (preflight.preflight, preflight.plan.plan),
     "gpu asked": (gpu.asked, gpu.plan.plan),
     "kernel": (kernel.kernel, kernel.plan.plan),
+    "tuning": (tuning.tuning, tuning.plan.plan),
     "base": (base.base, base.plan.plan),
     "gpu": (gpu.gpu, gpu.plan.plan),
     "endpoints": (endpoints.endpoints, endpoints.plan.plan),

@@ -46,6 +46,7 @@ _APT = _BUILD | {
     "vulkan-tools": _brings("vulkaninfo"),
     "amdrocm10.0-gfx1151": _brings(),
     "amdrocm-base10.0": _brings(),
+    "tuned": _brings("tuned-adm", enabled="tuned.service"),
     # Debian's postinst enables and starts it.
     "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
 }
@@ -100,6 +101,7 @@ FEDORA = Flavour(
         "pkgconf-pkg-config": _brings(),
         "systemd-networkd": _brings("networkctl", disabled=NETWORKD),
         "tar": _brings("tar"),
+        "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },
     mesa="25.3.0-1.fc43",  # the number has no transcript
 )

@@ -28,6 +28,8 @@ from tests.sim.shell import STAT, Call, NotModelled, Reply, Shell
 from tests.sim.sockets import Sockets
 from tests.sim.state import State
 from tests.sim.systemd import Systemd
+from tests.sim.tuned import SERVICE as TUNED
+from tests.sim.tuned import Tuned
 
 UP_SECONDS = 3600
 COPIED = {
@@ -36,6 +38,7 @@ COPIED = {
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "own", "waiting"),
     "nftables": ("tables",),
+    "tuned": ("version", "running", "original"),
     "systemd": ("vendor", "enabled", "units", "counter"),
 }
 """What a clone has of each model."""
@@ -74,7 +77,10 @@ class SimHost(State):
         self.network = Network(self.root, interfaces, address)
         self.networkd = Networkd(self.root, self.network)
         self.nftables = Nftables(self.root)
-        self.systemd = Systemd(self.root, self.shell, self._started)
+        self.tuned = Tuned(self.root)
+        if not tree:
+            self.tuned.power_on()
+        self.systemd = Systemd(self.root, self.shell, self._started, self.tuned.stopped)
         self.packages = Packages(flavour, self._arrived, self._gone)
         self.gpu = Gpu(self.root, self.files, self.packages)
         self.packages.offers, self.packages.refresh = self.gpu.offers, self.gpu.refresh
@@ -103,6 +109,7 @@ class SimHost(State):
             "networkctl": self.networkd.networkctl,
             "nft": self.nftables.nft,
             "ss": self.sockets.ss,
+            "tuned-adm": self.tuned.adm,
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
             "systemd-run": self.systemd.systemd_run,
@@ -166,6 +173,7 @@ class SimHost(State):
         (self.root / "run/systemd/system").mkdir(parents=True)
         (self.root / "proc").mkdir()
         self._boots()
+        self.tuned.power_on()
         for model in (self.network, self.networkd):
             model.boot()
         self.nftables.tables.clear()
@@ -185,6 +193,8 @@ class SimHost(State):
 
     def _arrived(self, package: str) -> None:
         programs, enabled, disabled = self.flavour.brings[package]
+        if TUNED in enabled | disabled:
+            self.tuned.arrives()
         for program in programs:
             self._put_program(program)
         self.systemd.install(enabled, disabled)
@@ -209,6 +219,7 @@ class SimHost(State):
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:
             self.networkd.reload()
+        self.tuned.started(unit)
 
     def clone(self, base: Path) -> SimHost:
         """The same host once more, in another empty folder."""

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from tests.sim.flavours import Flavour
 from tests.sim.shell import Call, NotModelled, Reply
 
+VERSIONS = {"tuned": {"apt": "2.25.1-1", "dnf": "2.26.0-2.fc43"}}
+"""Of packages whose versions are asked for: packages.ubuntu.com, packages.debian.org, packages.fedoraproject.org."""
+
 LOCKED = (
     "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 512 (apt-get)\n"
     "N: Be aware that removing the lock file is not a solution and may break your system.\n"
@@ -19,6 +22,12 @@ PROVIDES = {"/usr/bin/vulkaninfo": "vulkan-tools"}
 """By file, as dnf and rpm know it."""
 DEPENDS = {"amdrocm10.0-gfx1151": ("amdrocm-base10.0",)}
 """The one of some fifty that has rocminfo."""
+
+
+UNLOOKED = frozenset(
+    {"libatomic", "libatomic1", "libquadmath", "libquadmath0", "libvulkan1", "vulkan-loader", "vulkan-tools"}
+)
+"""Packages of which it matters only that they are there."""
 
 
 class Packages:
@@ -142,9 +151,16 @@ class Packages:
         return found
 
     def _version(self, name: str) -> str:
+        """One whose version nobody has looked up raises."""
         if name == "mesa-vulkan-drivers":
             return self.versions.get(name, self.flavour.mesa)
-        return self.versions.get(name, "10.0.0-4" if name.startswith("amdrocm") else "1.0-1")
+        if found := self.versions.get(name) or VERSIONS.get(name, {}).get(self.flavour.tool):
+            return found
+        if name.startswith("amdrocm"):
+            return "10.0.0-4"
+        if name in UNLOOKED:
+            return "1.0-1"
+        raise NotModelled("the version of", name)
 
 
 def _unknown(call: Call) -> Reply:
