@@ -6,6 +6,7 @@ from roles import (
     base,
     endpoints,
     firewall,
+    gpu,
     kernel,
     llama_cpp,
     llama_server,
@@ -24,9 +25,11 @@ every_node_answers(host.state)
 announce(host.state)
 
 preflight.preflight(plan=preflight.plan.plan(lab, name))
+gpu.asked(plan=gpu.plan.plan(lab, name))
 kernel.kernel(plan=kernel.plan.plan(lab, name))
 tuning.tuning(plan=tuning.plan.plan(lab, name))
 base.base(plan=base.plan.plan(lab, name))
+gpu.gpu(plan=gpu.plan.plan(lab, name))
 endpoints.endpoints(plan=endpoints.plan.plan(lab, name))
 firewall.firewall(plan=firewall.plan.plan(lab, name))
 network.network(plan=network.plan.plan(lab, name))
@@ -35,4 +38,5 @@ models.models(plan=models.plan.plan(lab, name))
 llama_server.connections(plan=llama_server.plan.plan(lab, name))
 rpc_server.rpc_server(plan=rpc_server.plan.plan(lab, name))
 llama_server.llama_server(plan=llama_server.plan.plan(lab, name))
+gpu.tidy(plan=gpu.plan.plan(lab, name))
 verify.verify(plan=verify.plan.plan(lab, name))

@@ -11,6 +11,9 @@ from pyinfra.api import State
 MODELS = "models"
 """The board's topic: `NODE PATH` -> what the node holds of the model (roles/models/held.py)."""
 
+GPU_REMAINS = "gpu remains"
+"""The board's topic: node -> whether preflight saw anything that halofleet has put there for a GPU (roles/gpu)."""
+
 _boards: WeakKeyDictionary[State, dict[str, dict[str, Any]]] = WeakKeyDictionary()
 
 

@@ -6,6 +6,7 @@ import shlex
 
 from pyinfra.api import FactBase, StringCommand
 
+from roles.gpu.plan import RECORD
 from roles.preflight.plan import Snapshot
 
 LOCK = "/run/halofleet.lock"
@@ -26,6 +27,7 @@ class Snapshots(FactBase[Snapshot]):
             "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
             "[ ! -d /run/systemd/system ] || systemctl --version | sed -n 's/^systemd \\([0-9]*\\).*/systemd \\1/p'; "
             '[ "$(id -u)" != 0 ] || echo root yes; '
+            f"[ ! -e {RECORD} ] || echo gpu yes; "
             # not /sys/class/net: a container's /sys may be that of another network namespace
             "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
             "ip -o link | sed -nE 's/^[0-9]+: ([^:@]+).* master ([^ ]+) .*/master \\1 \\2/p'; "
@@ -48,6 +50,7 @@ class Snapshots(FactBase[Snapshot]):
             interfaces=frozenset(value for key, value in pairs if key == "interface"),
             lock=values.get("lock", ""),
             masters=dict(value.split(" ", 1) for key, value in pairs if key == "master"),
+            gpu="gpu" in values,
         )
 
     @staticmethod

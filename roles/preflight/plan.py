@@ -69,6 +69,8 @@ class Snapshot:
     """Who holds the lab's lock on this node; empty where this run has it, or nobody."""
     masters: Mapping[str, str] = field(default_factory=dict)
     """Interface -> the bridge or bond that it belongs to."""
+    gpu: bool = False
+    """It has something that halofleet put there for a GPU (roles/gpu)."""
 
 
 def plan(lab: Lab, name: str) -> Expected:

@@ -18,6 +18,7 @@ from roles import (
     base,
     endpoints,
     firewall,
+    gpu,
     kernel,
     llama_cpp,
     llama_server,
@@ -31,16 +32,18 @@ from roles import (
 from roles.llama_cpp import artifact
 from roles.llama_cpp.plan import plan as release_plan
 from tests.sim.files import remove_tree
-from tests.sim.flavours import FLAVOURS, Flavour
+from tests.sim.flavours import FLAVOURS, OTHER_RELEASES, Flavour
 from tests.sim.host import SimHost
 from tests.sim.labs import Home, make_artifact
 from tests.sim.run import Bench, Role, Run
 
 ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "preflight": (preflight.preflight, preflight.plan.plan),
+    "gpu asked": (gpu.asked, gpu.plan.plan),
     "kernel": (kernel.kernel, kernel.plan.plan),
     "tuning": (tuning.tuning, tuning.plan.plan),
     "base": (base.base, base.plan.plan),
+    "gpu": (gpu.gpu, gpu.plan.plan),
     "endpoints": (endpoints.endpoints, endpoints.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),
     "network": (network.network, network.plan.plan),
@@ -49,6 +52,7 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "connections": (llama_server.connections, llama_server.plan.plan),
     "rpc_server": (rpc_server.rpc_server, rpc_server.plan.plan),
     "llama_server": (llama_server.llama_server, llama_server.plan.plan),
+    "gpu tidy": (gpu.tidy, gpu.plan.plan),
     "verify": (verify.verify, verify.plan.plan),
 }
 """In the order of deploys/cluster.py."""
@@ -162,7 +166,7 @@ def stages(
     monkeypatch.setenv("HALOFLEET_HOME", str(home))
 
     def make(flavour: str, node: str, user: str = "root") -> Stage:
-        stage = Stage(Home(home), FLAVOURS[flavour], node, user, _folders, _ready)
+        stage = Stage(Home(home), (FLAVOURS | OTHER_RELEASES)[flavour], node, user, _folders, _ready)
         stage.forget()
         return stage
 

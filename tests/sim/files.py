@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.sim.programs import real
@@ -110,10 +110,48 @@ class Files:
         match call.words:
             case ["-u"]:
                 return Reply(self.names("passwd")[call.user][2] + "\n")
-            case ["-gn" | "-Gn", name]:
+            case ["-u" | "-Gn", name] if name not in self.names("passwd"):
+                return Reply(stderr=f"id: '{name}': no such user\n", status=1)
+            case ["-u", name]:
+                return Reply(self.names("passwd")[name][2] + "\n")
+            case ["-gn" | "-Gn" as asked, name]:
                 number = self.names("passwd")[name][3]
-                return Reply(next(group for group, line in self.names("group").items() if line[2] == number) + "\n")
+                groups = [group for group, line in self.names("group").items() if line[2] == number]
+                return Reply(" ".join(groups + (self.members(name) if asked == "-Gn" else [])) + "\n")
         raise NotModelled(call)
+
+    def members(self, user: str) -> list[str]:
+        """The groups that the user is in beside its own."""
+        return [group for group, line in self.names("group").items() if user in line[3].split(",")]
+
+    def usermod(self, call: Call) -> Reply:
+        match call.words:
+            case ["-aG", groups, user]:
+                pass
+            case _:
+                raise NotModelled(call)
+        if missing := [group for group in groups.split(",") if group not in self.names("group")]:
+            return Reply(stderr="".join(f"usermod: group '{group}' does not exist\n" for group in missing), status=6)
+        self._member(groups.split(","), lambda there: [*there, user] if user not in there else there)
+        return Reply()
+
+    def gpasswd(self, call: Call) -> Reply:
+        match call.words:
+            case ["-d", user, group]:
+                pass
+            case _:
+                raise NotModelled(call)
+        if group not in self.members(user):  # transcript: bookworm
+            return Reply(stderr=f"gpasswd: user '{user}' is not a member of '{group}'\n", status=3)
+        self._member([group], lambda there: [name for name in there if name != user])
+        return Reply(f"Removing user {user} from group {group}\n")
+
+    def _member(self, groups: list[str], change: Callable[[list[str]], list[str]]) -> None:
+        lines = []
+        for name, line in self.names("group").items():
+            there = [user for user in line[3].split(",") if user]
+            lines.append(":".join([*line[:3], ",".join(change(there) if name in groups else there)]) + "\n")
+        self.real("/etc/group").write_text("".join(lines))
 
     def useradd(self, call: Call) -> Reply:
         match call.words:

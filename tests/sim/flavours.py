@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 NETWORKD = "systemd-networkd.service"
 
@@ -20,6 +20,8 @@ class Flavour:
     selinux: bool = False
     brings: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = field(default_factory=dict)
     """Package -> the programs it brings, the units it enables and starts, the units that it leaves disabled."""
+    mesa: str = ""
+    """The version of mesa-vulkan-drivers that the release has."""
 
 
 def _brings(
@@ -37,6 +39,13 @@ _APT = _BUILD | {
     "nftables": _brings("nft", disabled="nftables.service"),
     "pkg-config": _brings(),
     "procps": _brings(),
+    "libatomic1": _brings(),
+    "libquadmath0": _brings(),
+    "libvulkan1": _brings(),
+    "mesa-vulkan-drivers": _brings(),
+    "vulkan-tools": _brings("vulkaninfo"),
+    "amdrocm10.0-gfx1151": _brings(),
+    "amdrocm-base10.0": _brings(),
     "tuned": _brings("tuned-adm", enabled="tuned.service"),
     # Debian's postinst enables and starts it.
     "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
@@ -51,6 +60,7 @@ UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the t
     programs=_APT_PROGRAMS,
     enabled=frozenset({NETWORKD, "chrony.service"}),
     brings=_APT,
+    mesa="26.0.8-1ubuntu0.3",
 )
 DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-networkd enabled
     os="debian-13",
@@ -59,6 +69,7 @@ DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-ne
     programs=_APT_PROGRAMS,
     enabled=frozenset({NETWORKD}),
     brings=_APT,
+    mesa="25.0.7-2+deb13u1",
 )
 # Server: NetworkManager and chrony; systemd-networkd is a package of its own. It has no more of diffutils, findutils,
 # gzip and tar than Fedora promises: nothing.
@@ -66,7 +77,7 @@ FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
-    programs=frozenset({"dnf", "rpm", "restorecon", "lastlog"}),
+    programs=frozenset({"dnf", "rpm", "restorecon", "rpmkeys", "lastlog"}),
     enabled=frozenset({"chronyd.service"}),
     selinux=True,
     brings=_BUILD
@@ -79,11 +90,31 @@ FEDORA = Flavour(
         "gcc-c++": _brings(),
         "gzip": _brings("gzip"),
         "make": _brings(),
+        "libatomic": _brings(),
+        "libquadmath": _brings(),
+        "mesa-vulkan-drivers": _brings(),
+        "vulkan-loader": _brings(),
+        "vulkan-tools": _brings("vulkaninfo"),
+        "amdrocm10.0-gfx1151": _brings(),
+        "amdrocm-base10.0": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
         "systemd-networkd": _brings(disabled=NETWORKD),
         "tar": _brings("tar"),
         "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },
+    mesa="25.3.0-1.fc43",  # the number has no transcript
 )
 FLAVOURS = {"debian": DEBIAN, "ubuntu": UBUNTU, "fedora": FEDORA}
+OTHER_RELEASES = {
+    # 24.04 keeps the time with systemd-timesyncd; the version is of a report from there
+    "ubuntu-24.04": replace(
+        UBUNTU,
+        os="ubuntu-24.04",
+        installed=UBUNTU.installed - {"chrony"} | {"systemd-timesyncd"},
+        enabled=frozenset({NETWORKD, "systemd-timesyncd.service"}),
+        mesa="25.2.8-0ubuntu0.24.04.2",
+    ),
+    "fedora-44": replace(FEDORA, os="fedora-44", mesa="26.0.6-1.fc44"),  # the number has no transcript
+}
+"""Only where releases differ: the GPU's stack."""

@@ -18,6 +18,7 @@ from tests.sim.boot import Boot
 from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
 from tests.sim.flavours import NETWORKD, Flavour
+from tests.sim.gpu import Gpu
 from tests.sim.network import Network
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
@@ -32,6 +33,7 @@ from tests.sim.tuned import Tuned
 
 UP_SECONDS = 3600
 COPIED = {
+    "gpu": ("web", "card", "kept"),
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "times", "own", "waiting"),
@@ -79,7 +81,10 @@ class SimHost(State):
         if not tree:
             self.tuned.power_on()
         self.systemd = Systemd(self.root, self.shell, self._started, self.tuned.stopped)
-        self.packages = Packages(flavour, self._arrived)
+        self.packages = Packages(flavour, self._arrived, self._gone)
+        self.gpu = Gpu(self.root, self.files, self.packages)
+        self.packages.offers, self.packages.refresh = self.gpu.offers, self.gpu.refresh
+        self.packages.unsigned = self.gpu.unsigned
         self.sockets = Sockets(self.systemd)
         self.boot = Boot(self.root, self.shell)
         self.sessions = 0
@@ -90,6 +95,10 @@ class SimHost(State):
             "getent": self.files.getent,
             "id": self.files.id,
             "useradd": self.files.useradd,
+            "usermod": self.files.usermod,
+            "gpasswd": self.files.gpasswd,
+            "runuser": self.gpu.runuser,
+            "rpmkeys": self.gpu.rpmkeys,
             "restorecon": self.files.restorecon,
             "apt-get": self.packages.apt_get,
             "dpkg": self.packages.dpkg,
@@ -128,12 +137,18 @@ class SimHost(State):
         name, _, version = self.flavour.os.partition("-")
         for folder in ("etc/systemd/system", "etc/systemd/network", "opt", "proc", "root", "run/systemd/system"):
             (self.root / folder).mkdir(parents=True)
+        own = {
+            "apt": ("apt/keyrings", "apt/sources.list.d", "apt/preferences.d"),
+            "dnf": ("yum.repos.d", "pki/rpm-gpg"),
+        }
+        for folder in own[self.flavour.tool]:
+            (self.root / "etc" / folder).mkdir(parents=True)
         for folder in ("var/lib", "dev", "sys"):
             (self.root / folder).mkdir(parents=True)
         self._boots()
         (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
         people = ["root:x:0:0:root:/root:/bin/bash\n"]
-        groups = ["root:x:0:\n"]
+        groups = ["root:x:0:\n", "video:x:44:\n", "render:x:992:\n"]  # of base-passwd and udev; Fedora's have other ids
         if self.login != "root":
             people.append(f"{self.login}:x:1000:1000::/home/{self.login}:/bin/bash\n")
             groups.append(f"{self.login}:x:1000:\n")
@@ -182,6 +197,23 @@ class SimHost(State):
         for program in programs:
             self._put_program(program)
         self.systemd.install(enabled, disabled)
+
+        for path in self.gpu.BRINGS.get(package, ()):
+            target = self.files.real(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("")
+            target.chmod(0o755)
+
+    def _gone(self, package: str) -> None:
+        for program in self.flavour.brings[package][0]:
+            (self.shell.work / "bin" / program).unlink()
+        for path in self.gpu.BRINGS.get(package, ()):
+            target = self.files.real(path)
+            target.unlink()
+            for folder in target.parents:
+                if any(folder.iterdir()) or folder == self.root / "opt":
+                    break
+                folder.rmdir()
 
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:

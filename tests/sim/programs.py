@@ -23,7 +23,7 @@ OPTIONAL = frozenset(
     re.findall(
         r"\S+",
         "apt-get clevis cmake cmp dnf dpkg dpkg-query dracut find grubby gzip lastlog lastlogin lsinitramfs lsinitrd "
-        "nft ninja restorecon rpm strip tar tuned-adm update-grub update-initramfs xargs",
+        "nft ninja restorecon rpm rpmkeys strip tar tuned-adm update-grub update-initramfs vulkaninfo xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""

@@ -1,0 +1,405 @@
+"""gpu: repository, key, packages and checks on every release; what does not fit leaves the node as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import Host
+
+from roles.gpu.plan import KEYS, OVERRIDE, PIN, RECORD, SOURCES
+from roles.lib.board import GPU_REMAINS
+from roles.lib.stop import Failed, Refused
+from tests.keys import FINGERPRINT, KEY, OTHER
+from tests.sim.conftest import Stage
+from tests.sim.flavours import FLAVOURS, OTHER_RELEASES
+from tests.sim.host import SimHost
+from tests.sim.run import Run
+
+Stages = Callable[..., Stage]
+RELEASES = ("ubuntu-24.04", "ubuntu", "fedora", "fedora-44")
+AMD = "https://stable.repo.amd.com/rocm/core/packages"
+WEB = {
+    "ubuntu-24.04": f"{AMD}/ubuntu2404/",
+    "ubuntu-26.04": f"{AMD}/ubuntu2604/",
+    "fedora-43": f"{AMD}/rhel10/x86_64",
+    "fedora-44": f"{AMD}/rhel10/x86_64",
+}
+NAMES = frozenset({"amdrocm10.0-gfx1151"})
+ICD = "/etc/vulkan/icd.d/amd_icd64.json"
+every_release = pytest.mark.parametrize("name", RELEASES)
+every_stack = pytest.mark.parametrize("stack", ["vulkan", "rocm"])
+
+
+@pytest.fixture
+def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What hosts are heard to say."""
+    found: list[str] = []
+    monkeypatch.setattr(Host, "log", lambda _, message, *__: found.append(message))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AMD's own repository, with a key of ours: nobody but AMD can sign with theirs."""
+    file = tmp_path / "rocm.yml"
+    file.write_text(f"fingerprint: {FINGERPRINT}\n")
+    monkeypatch.setenv(OVERRIDE, str(file))
+
+
+def box(stages: Stages, name: str, stack: str, **changed: Any) -> tuple[Stage, SimHost]:
+    """A node with a Strix Halo GPU, and a control machine that has fetched the key."""
+    stage = stages(name, "halo2")
+    sim = stage.before("gpu")
+    sim.gpu.web = {WEB.get(sim.flavour.os, ""): NAMES}
+    sim.gpu.signer = FINGERPRINT
+    keep_key(stage)
+    stage.change(defaults__backend=stack, **changed)
+    return stage, sim
+
+
+def keep_key(stage: Stage, text: str = KEY) -> None:
+    path = stage.home.folder / f"cache/keys/{FINGERPRINT}.asc"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def turn(stage: Stage, sim: SimHost, stack: str) -> list[Run]:
+    """A whole run with another backend, as far as it concerns the GPU."""
+    stage.change(defaults__backend=stack)
+    told = {GPU_REMAINS: {"halo2": sim.files.real(RECORD).exists()}}  # preflight's word
+    return [stage.run(role, sim, told=told) for role in ("gpu asked", "gpu", "gpu tidy")]
+
+
+def jobs(run: Run) -> str:
+    return "\n".join(command for command in run.flat if command.startswith("job "))
+
+
+def ours(sim: SimHost) -> list[str]:
+    """Everything of halofleet's that a GPU stack leaves."""
+    paths = [path for path in (*KEYS.values(), *SOURCES.values(), PIN, RECORD) if sim.files.real(path).exists()]
+    amd = [name for name in sorted(sim.packages.installed) if "rocm" in name]
+    return paths + amd + sim.files.members("halofleet") + sim.gpu.kept
+
+
+# --- what is put there
+
+
+@every_release
+def test_vulkan_is_mesas_and_seen_by_the_service_user(stages: Stages, name: str, notes: list[str]) -> None:
+    stage, sim = box(stages, name, "vulkan")
+    run = stage.run("gpu", sim)
+    assert run.ended
+    assert [operation for operation, _ in run.commands] == ["stack installed"]
+    wanted = {"mesa-vulkan-drivers", "vulkan-tools", "libvulkan1" if sim.flavour.tool == "apt" else "vulkan-loader"}
+    assert wanted <= sim.packages.installed
+    assert sim.files.members("halofleet") == ["video", "render"]
+    assert [path for path in ours(sim) if path.startswith("/")] == [RECORD]
+    install = [line for line in jobs(run).splitlines() if " install -y" in line]
+    assert len(install) == 1  # asked for in one go
+    assert any("ppa:kisak" in note for note in notes) is (name == "ubuntu-24.04")  # 25.2.8
+
+
+@every_release
+def test_rocm_is_amds_by_its_key_alone(stages: Stages, name: str) -> None:
+    stage, sim = box(stages, name, "rocm")
+    run = stage.run("gpu", sim)
+    assert run.ended
+    tool, os = sim.flavour.tool, sim.flavour.os
+    key = f"write {KEYS[tool]} 644 root:root"
+    pin = [f"write {PIN} 644 root:root"] if tool == "apt" else []
+    assert run.commands == [("stack installed", [key, *pin, run.flat[-1]])]
+    assert sim.text(KEYS[tool]) == KEY
+    assert sim.text(SOURCES[tool]) == EXPECTED[tool].replace("URL", WEB[os])
+    if tool == "apt":
+        assert sim.text(PIN) == EXPECTED["pin"]
+    assert {"amdrocm10.0-gfx1151", "amdrocm-base10.0"} <= sim.packages.installed
+    assert "amdgpu-dkms" not in sim.packages.installed
+    assert sim.files.members("halofleet") == ["video", "render"]
+    assert "amdrocm*10.0*" in sim.text(f"{RECORD}/record")
+
+
+EXPECTED = {
+    "apt": (
+        "# halofleet: AMD's ROCm.\nX-Repo-Id: halofleet-amdrocm\nTypes: deb\nURIs: URL\nSuites: stable\n"
+        "Components: main\nArchitectures: amd64\nSigned-By: /etc/apt/keyrings/halofleet-amdrocm.asc\n"
+    ),
+    "dnf": (
+        "# halofleet: AMD's ROCm packages and nothing else, no kernel module above all.\n[halofleet-amdrocm]\n"
+        "name=ROCm (halofleet)\nbaseurl=URL\nenabled=1\npriority=50\ngpgcheck=1\n"
+        "gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-halofleet-amdrocm\nincludepkgs=amdrocm*\n"
+    ),
+    "pin": (
+        "# halofleet: from AMD's repository come its ROCm packages and nothing else, no kernel module above all.\n"
+        'Package: *\nPin: origin "stable.repo.amd.com"\nPin-Priority: -1\n\n'
+        'Package: amdrocm*\nPin: origin "stable.repo.amd.com"\nPin-Priority: 600\n'
+    ),
+}
+
+
+@every_release
+@every_stack
+def test_dry_then_real_then_nothing_is_left(stages: Stages, name: str, stack: str) -> None:
+    stage, sim = box(stages, name, stack)
+    fresh = sim.fingerprint()
+    for role in ("gpu asked", "gpu", "gpu tidy"):
+        dry = stage.run(role, sim, dry=True)
+        assert (dry.flat, dry.changes) == ([], 0)
+    assert sim.fingerprint() == fresh
+    assert stage.run("gpu", sim, dry=True).announced == ("stack installed",)
+    stage.run("gpu", sim)
+    stage.run("gpu tidy", sim)
+    state = sim.state()
+    for role in ("gpu asked", "gpu", "gpu tidy"):
+        again = stage.run(role, sim)
+        assert again.ended
+        assert (again.flat, again.changes) == ([], 0)
+        assert len(again.sent) == 1  # one look, and no more
+    assert sim.state() == state
+
+
+@every_stack
+def test_an_interruption_heals(stages: Stages, stack: str) -> None:
+    stage, whole = box(stages, "ubuntu", stack)
+    changes = stage.run("gpu", whole).changes
+    for count in range(1, changes + 1):
+        stage, sim = box(stages, "ubuntu", stack)
+        stage.run("gpu", sim, dies_after=count)
+        assert stage.run("gpu", sim).ended
+        assert sim.state() == whole.state(), f"interrupted after change {count} of {changes}"
+
+
+def test_both_at_once_are_asked_for_in_one_go(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roles.gpu.plan.backends", lambda _, __: ("vulkan", "rocm"))
+    stage, sim = box(stages, "fedora-44", "rocm")
+    run = stage.run("gpu", sim)
+    assert jobs(run).count("dnf install") == 1
+    assert stage.run("gpu", sim).flat == []
+    assert {"mesa-vulkan-drivers", "amdrocm10.0-gfx1151"} <= sim.packages.installed
+
+
+# --- nodes that have no GPU of their own, or none at all
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_node_that_computes_on_its_cpu_is_not_asked(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
+    sim = stage.before("gpu")
+    for role in ("gpu asked", "gpu", "gpu tidy"):
+        assert stage.run(role, sim).sent == ()
+
+
+def test_a_virtual_host_has_vulkan_in_software(stages: Stages) -> None:
+    stage, sim = box(stages, "debian", "vulkan")
+    sim.gpu.card = ""
+    assert stage.run("gpu", sim).ended
+    assert sim.files.members("halofleet") == []  # the device needs no group
+    assert stage.run("gpu", sim).flat == []
+
+
+# --- switching leaves nothing
+
+
+@every_release
+def test_switching_leaves_no_remains(stages: Stages, name: str) -> None:
+    stage, sim = box(stages, name, "cpu")
+    never = sim.state()
+    turn(stage, sim, "rocm")
+    rocm = sim.state()
+    turn(stage, sim, "vulkan")
+    assert ours(sim) == [RECORD, "video", "render"]
+    vulkan = sim.state()
+    for stack, wanted in (("rocm", rocm), ("vulkan", vulkan), ("cpu", never)):
+        turn(stage, sim, stack)
+        assert sim.state() == wanted, stack
+    assert ours(sim) == []
+    assert [run.sent for run in turn(stage, sim, "cpu")] == [(), (), ()]
+
+
+def test_what_still_computes_stays_until_the_services_have_changed(stages: Stages) -> None:
+    stage, sim = box(stages, "ubuntu", "rocm")
+    stage.run("gpu", sim)
+    stage.change(defaults__backend="vulkan")
+    stage.run("gpu", sim)
+    assert "amdrocm10.0-gfx1151" in sim.packages.installed
+    stage.run("gpu tidy", sim)
+    assert "amdrocm10.0-gfx1151" not in sim.packages.installed
+
+
+@every_release
+def test_what_was_there_before_stays(stages: Stages, name: str) -> None:
+    stage, sim = box(stages, name, "rocm")
+    sim.packages._install(["mesa-vulkan-drivers", "vulkan-tools"], "{}", 1)
+    sim.files._member(["video"], lambda there: [*there, "halofleet"])
+    turn(stage, sim, "rocm")
+    turn(stage, sim, "vulkan")
+    turn(stage, sim, "cpu")
+    assert {"mesa-vulkan-drivers", "vulkan-tools"} <= sim.packages.installed
+    assert sim.files.members("halofleet") == ["video"]
+
+
+@every_release
+def test_what_others_need_by_now_stays(stages: Stages, name: str) -> None:
+    stage, sim = box(stages, name, "vulkan")
+    turn(stage, sim, "vulkan")
+    sim.packages.needed["mesa-vulkan-drivers"] = "gnome-shell"
+    sim.packages.versions["gnome-shell"] = "1"
+    run = turn(stage, sim, "cpu")[-1]
+    assert run.ended
+    assert "mesa-vulkan-drivers" in sim.packages.installed
+    assert "vulkan-tools" not in sim.packages.installed
+    assert ours(sim) == []
+
+
+def test_amdvlk_is_put_aside_and_given_back(stages: Stages) -> None:
+    stage, sim = box(stages, "ubuntu", "vulkan")
+    file = sim.files.real(ICD)
+    file.parent.mkdir(parents=True)
+    file.write_text('{"ICD": {}}\n')
+    turn(stage, sim, "vulkan")
+    assert not file.exists()
+    assert sim.text(f"{ICD}.halofleet") == '{"ICD": {}}\n'
+    file.write_text('{"ICD": {"new": 1}}\n')  # an upgrade of its package
+    turn(stage, sim, "vulkan")
+    turn(stage, sim, "cpu")
+    assert sim.text(ICD) == '{"ICD": {"new": 1}}\n'
+    assert not sim.files.real(f"{ICD}.halofleet").exists()
+
+
+# --- bad input: the node stays as it was, and the message says what to do
+
+
+def as_it_was(sim: SimHost, before: set[str], sources: bool = False) -> None:
+    assert sim.packages.installed == before
+    assert any(sim.files.real(path).exists() for path in SOURCES.values()) is sources
+    assert not sim.files.real(PIN).exists()
+    assert not any(sim.files.real(path).exists() for path in KEYS.values())
+    assert sim.files.members("halofleet") == []
+
+
+def test_a_key_that_does_not_match_is_refused_before_anything(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, sim = box(stages, "ubuntu", "rocm")
+    keep_key(stage, OTHER)  # and the web is asked again
+
+    class Answer:
+        raw = type("Raw", (), {"read": lambda *_, **__: OTHER.encode()})()
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda *_: None  # noqa: E731
+        raise_for_status = lambda _: None  # noqa: E731
+
+    monkeypatch.setattr("roles.gpu.key.requests.get", lambda *_, **__: Answer())
+    fresh, before = sim.fingerprint(), set(sim.packages.installed)
+    with pytest.raises(Refused, match=f"key of ROCm's repository: .*; expected: {FINGERPRINT}; Nothing is installed"):
+        stage.run("gpu asked", sim)
+    with pytest.raises(Failed, match="Nothing is installed"):
+        stage.run("gpu", sim)
+    assert sim.fingerprint() == fresh
+    as_it_was(sim, before)
+
+
+@every_release
+def test_a_repository_that_answers_404_never_joins_the_others(
+    stages: Stages, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage, sim = box(stages, name, "rocm")
+    sim.gpu.web.clear()
+    before = set(sim.packages.installed)
+    assert not stage.run("gpu", sim, dies_after=99).ended
+    said = capsys.readouterr().err
+    assert f"{AMD}: does not answer as the package repository of {sim.flavour.os}" in said
+    assert "it is not used, and nothing was changed; look whether the node reaches it" in said
+    as_it_was(sim, before)
+    sim.gpu.web = {WEB[sim.flavour.os]: NAMES}
+    assert stage.run("gpu", sim).ended
+
+
+@every_release
+def test_a_repository_that_another_key_signs_is_not_believed(
+    stages: Stages, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage, sim = box(stages, name, "rocm")
+    sim.gpu.signer = "A" * 40
+    before = set(sim.packages.installed)
+    assert not stage.run("gpu", sim, dies_after=99).ended
+    said = capsys.readouterr().err
+    assert "is not signed" in said or "Import of the key didn't help, wrong key?" in said
+    assert "run this again" in said
+    assert sim.gpu.kept == []
+    as_it_was(sim, before)
+
+
+@every_release
+def test_a_package_that_does_not_exist_leaves_no_repository(
+    stages: Stages, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage, sim = box(stages, name, "rocm")
+    sim.gpu.web = {WEB[sim.flavour.os]: frozenset()}
+    before = set(sim.packages.installed)
+    assert not stage.run("gpu", sim, dies_after=99).ended
+    said = capsys.readouterr().err
+    assert "amdrocm10.0-gfx1151" in said
+    assert f"not all of it is to be had for {sim.flavour.os}" in said
+    assert "take another backend or version" in said
+    as_it_was(sim, before)
+
+
+def test_an_unsupported_release_is_refused_with_the_nearest(stages: Stages) -> None:
+    stage, sim = box(stages, "debian", "rocm")
+    fresh = sim.fingerprint()
+    with pytest.raises(Refused, match=r"halo2: backend rocm: debian-13; .*; install ubuntu-26.04 or fedora-44 there"):
+        stage.run("gpu asked", sim)
+    assert sim.fingerprint() == fresh
+
+
+def test_an_older_rocm_is_refused_with_what_to_remove(stages: Stages) -> None:
+    stage, sim = box(stages, "ubuntu-24.04", "rocm")
+    sim.packages.installed.add("rocm-core")
+    sim.packages.versions["rocm-core"] = "7.2.4.70204-93~24.04"
+    with pytest.raises(Refused, match=r"older ROCm: rocm-core 7.2.4.*amdgpu-install --uninstall"):
+        stage.run("gpu asked", sim)
+
+
+def test_another_file_with_amds_repository_is_refused(stages: Stages) -> None:
+    """apt refuses one repository with two keys, and would then work for nobody."""
+    stage, sim = box(stages, "ubuntu", "rocm")
+    file = sim.files.real("/etc/apt/sources.list.d/amdrocm-stable.sources")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"Types: deb\n# URIs: elsewhere\nURIs: {AMD}/ubuntu2604/\n")
+    with pytest.raises(Refused, match=r"also in /etc/apt/sources.list.d/amdrocm-stable.sources.*; rm /etc/apt"):
+        stage.run("gpu asked", sim)
+    file.write_text(f"# URIs: {AMD}/ubuntu2604/\n")
+    assert stage.run("gpu asked", sim).ended
+
+
+def test_an_old_mesa_is_told_with_the_way_up(stages: Stages, notes: list[str]) -> None:
+    stage, sim = box(stages, "ubuntu-24.04", "vulkan")
+    stage.run("gpu", sim)
+    notes.clear()
+    assert stage.run("gpu", sim).ended
+    assert [note for note in notes if note.startswith("Mesa") and "add-apt-repository ppa:kisak/kisak-mesa" in note]
+
+
+@pytest.mark.parametrize("stack", ["vulkan", "rocm"])
+def test_a_device_that_the_service_user_does_not_see_fails(stages: Stages, stack: str) -> None:
+    stage, sim = box(stages, "ubuntu", stack)
+    sim.gpu.card, sim.gpu.gfx = "NAVI31", "gfx1100"
+    with pytest.raises(Failed, match=r"RADV NAVI31|gfx1100"):
+        stage.run("gpu", sim)
+    with pytest.raises(Failed):  # and not only where something was changed
+        stage.run("gpu", sim)
+
+
+def test_a_user_that_fell_out_of_its_group_is_put_back(stages: Stages) -> None:
+    stage, sim = box(stages, "fedora-44", "rocm")
+    stage.run("gpu", sim)
+    sim.files._member(["render"], lambda _: [])
+    run = stage.run("gpu", sim)
+    assert "usermod -aG render halofleet" in jobs(run)
+    assert "install" not in jobs(run).replace("installed", "")
+    assert stage.run("gpu", sim).flat == []
+
+
+def test_every_release_of_the_data_that_is_not_virtual_is_tested() -> None:
+    assert set(WEB) == {(FLAVOURS | OTHER_RELEASES)[name].os for name in RELEASES}
