@@ -77,14 +77,9 @@ class Gpu:
         return tuple(name for name in ("vulkan", "rocm") if name in self.backends)
 
 
-def backends(lab: Lab, name: str) -> tuple[str, ...]:
-    """What the node's serves compute with."""
-    return (lab.node(name).backend,)
-
-
 def plan(lab: Lab, name: str) -> Gpu:
     node = lab.node(name)
-    return Gpu(name, node.os, node.kernel == "own", backends(lab, name), rocm())
+    return Gpu(name, node.os, node.kernel == "own", lab.backends(name), rocm())
 
 
 def rocm(version: str | None = None) -> Rocm:

@@ -15,6 +15,7 @@ import yaml
 
 from inventory.spec import Lab
 from inventory.spec.language.sources import ArchiveSource, GitSource
+from roles.gpu import plan as gpu
 from roles.lib import layout
 from roles.lib.packages import Table
 
@@ -36,7 +37,8 @@ def cmake_of(backend: str) -> tuple[str, ...]:
 
 
 def build_packages(backend: str) -> Table:
-    lists = (data()["packages"], data()["backends"][backend]["packages"])
+    """Of a C++ compiler, cmake, ninja, and what the backend is compiled with."""
+    lists = (data()["packages"], gpu.build_packages(backend))
     return {tool: tuple(name for each in lists for name in each[tool]) for tool in ("apt", "dnf")}
 
 
@@ -57,8 +59,8 @@ class Release:
     @property
     def environment(self) -> tuple[str, ...]:
         """`NAME=VALUE`, for everything that runs the release."""
-        known = data()["backends"][self.backend]
-        return tuple(each["set"] for each in (*known["environment"], *(known["software"] if self.software else ())))
+        known = gpu.environment(self.backend) | (data()["software"].get(self.backend, {}) if self.software else {})
+        return tuple(f"{name}={value}" for name, value in known.items())
 
     @property
     def device(self) -> str:

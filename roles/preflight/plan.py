@@ -97,9 +97,7 @@ def plan(lab: Lab, name: str) -> Expected:
 
 def unable(lab: Lab, name: str) -> tuple[tuple[str, str], ...]:
     """Fields of the language whose roles are still to come."""
-    found = [("backend", "rocm")] if "rocm" in lab.backends(name) else []
-    found += [(f"port of {end.interface}", end.port or "left out") for end in lab.ends(name) if _unnamed(lab, end)]
-    return tuple(found)
+    return tuple((f"port of {end.interface}", end.port or "left out") for end in lab.ends(name) if _unnamed(lab, end))
 
 
 def _unnamed(lab: Lab, end: End) -> bool:

@@ -77,7 +77,7 @@ def lab(pair: tuple[Machine, Machine], machines: Machines, tmp_path_factory: pyt
         llama_cpp=yaml.safe_dump(llama_cpp, default_flow_style=True, width=1000).strip(),
     )  # fmt: skip
     lab.yml.write_text(text)
-    release = release_plan(load(lab.yml), "se1")
+    (release,) = release_plan(load(lab.yml), "se1")
     if not artifact.is_cached(release):
         reason = f"llama.cpp {release.id} is not in the cache, and compiling takes hours here: make test-lab builds it"
         if os.environ.get("CI") == "true":
@@ -147,7 +147,7 @@ def test_cluster_converges_and_nothing_is_denied(
 def test_what_it_placed_has_the_label_of_the_policy(pair: tuple[Machine, Machine]) -> None:
     for machine in pair:
         assert machine.ssh(f"restorecon -nvR {PLACED}") == ""
-        types = machine.ssh("stat -c %C /opt/halofleet/llama.cpp/current/bin/* /etc/systemd/network/30-halofleet-*")
+        types = machine.ssh("stat -c %C /opt/halofleet/llama.cpp/current-cpu/bin/* /etc/systemd/network/30-halofleet-*")
         assert {context.split(":")[2] for context in types.split()} == {"bin_t", "net_conf_t"}
 
 
