@@ -25,7 +25,7 @@ OPENINGS = (
 SAVED = (
     f"kept=$(firewall-cmd --permanent --list-all-zones | {OPENINGS}) || exit 1; "
     f'lost=$(firewall-cmd --list-all-zones | {OPENINGS} | grep -vxF "$kept"); '
-    'if [ -n "$lost" ]; then echo "firewalld has to read its files again for halofleet, and would forget what is not in '
+    'if [ -n "$lost" ]; then echo "firewalld has to read its files again, and would forget what is not in '
     "them: $lost. Keep it (firewall-cmd --runtime-to-permanent) or drop it (firewall-cmd --reload), "
     'then run again" >&2; exit 1; fi'
 )
