@@ -17,8 +17,9 @@ from typing import Any
 from tests.sim.boot import Boot
 from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
-from tests.sim.flavours import NETWORKD, Flavour
+from tests.sim.flavours import NETWORK_MANAGER, NETWORKD, Flavour
 from tests.sim.network import Network
+from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
@@ -33,6 +34,7 @@ COPIED = {
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "own", "waiting"),
+    "network_manager": ("known", "used", "conf"),
     "nftables": ("tables",),
     "systemd": ("vendor", "enabled", "units", "counter"),
 }
@@ -71,6 +73,7 @@ class SimHost(State):
         self.files = Files(self.root, login)
         self.network = Network(self.root, interfaces, address)
         self.networkd = Networkd(self.root, self.network)
+        self.network_manager = NetworkManager(self.root, self.network)
         self.nftables = Nftables(self.root)
         self.systemd = Systemd(self.root, self.shell, self._started)
         self.packages = Packages(flavour, self._arrived)
@@ -92,6 +95,8 @@ class SimHost(State):
             "rpm": self.packages.rpm,
             "ip": self.network.ip,
             "networkctl": self.networkd.networkctl,
+            "nmcli": self.network_manager.nmcli,
+            "sysctl": self.network_manager.sysctl,
             "nft": self.nftables.nft,
             "ss": self.sockets.ss,
             "journalctl": self.sockets.journalctl,
@@ -120,10 +125,21 @@ class SimHost(State):
 
     def _fresh_tree(self) -> None:
         name, _, version = self.flavour.os.partition("-")
-        for folder in ("etc/systemd/system", "etc/systemd/network", "opt", "proc", "root", "run/systemd/system"):
+        for folder in (
+            "etc/systemd/system",
+            "etc/systemd/network",
+            "etc/sysctl.d",
+            "opt",
+            "proc",
+            "root",
+            "run/systemd/system",
+        ):
             (self.root / folder).mkdir(parents=True)
         for folder in ("var/lib", "dev", "sys"):
             (self.root / folder).mkdir(parents=True)
+        if NETWORK_MANAGER in self.flavour.enabled:
+            for folder in ("conf.d", "system-connections"):
+                (self.root / "etc/NetworkManager" / folder).mkdir(parents=True)
         self._boots()
         (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
         people = ["root:x:0:0:root:/root:/bin/bash\n"]
@@ -151,8 +167,9 @@ class SimHost(State):
         (self.root / "run/systemd/system").mkdir(parents=True)
         (self.root / "proc").mkdir()
         self._boots()
-        for model in (self.network, self.networkd):
+        for model in (self.network, self.networkd, self.network_manager):
             model.boot()
+        self.network_manager.apply("/etc/sysctl.d/90-halofleet-links.conf")
         self.nftables.tables.clear()
         self.systemd.boot()
         self.boot.power_on()
@@ -177,6 +194,8 @@ class SimHost(State):
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:
             self.networkd.reload()
+        if unit == NETWORK_MANAGER:
+            self.network_manager.start()
 
     def clone(self, base: Path) -> SimHost:
         """The same host once more, in another empty folder."""

@@ -23,7 +23,7 @@ OPTIONAL = frozenset(
     re.findall(
         r"\S+",
         "apt-get clevis cmake cmp dnf dpkg dpkg-query dracut find grubby gzip lastlog lastlogin lsinitramfs lsinitrd "
-        "networkctl nft ninja restorecon rpm strip tar update-grub update-initramfs xargs",
+        "busctl firewall-cmd iptables networkctl nft ninja nmcli restorecon rpm strip tar ufw update-grub update-initramfs xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""

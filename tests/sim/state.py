@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.sim.files import Files, inodes
 from tests.sim.network import Network
+from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
@@ -24,6 +25,7 @@ class State:
     files: Files
     network: Network
     networkd: Networkd
+    network_manager: NetworkManager
     nftables: Nftables
     systemd: Systemd
     packages: Packages
@@ -52,6 +54,8 @@ class State:
             {name: network.forwarding(name) for name in addresses},
             dict(self.nftables.tables),
             dict(self.networkd.known),
+            dict(self.network_manager.used),
+            dict(self.network_manager.conf),
         )
 
     def _name(self, path: Path) -> str:
