@@ -144,7 +144,7 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
     elif expected.forwards and seen.manager == NETWORKD and seen.systemd < FORWARDS_FROM:
         fix = "let a node with a newer system be in the middle, or add a cable past this one"
         found.append(stop("systemd of a node in the middle", str(seen.systemd), f"{FORWARDS_FROM} or newer", fix))
-    if expected.interfaces and not seen.manager:
+    if expected.interfaces and seen.systemd and not seen.manager:
         fix = "systemctl enable --now NetworkManager, or systemd-networkd"
         found.append(stop("network manager", "none", "systemd-networkd or NetworkManager", fix))
     for firewall in seen.broken:

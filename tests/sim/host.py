@@ -18,6 +18,7 @@ from tests.sim.boot import Boot
 from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
 from tests.sim.flavours import NETWORK_MANAGER, NETWORKD, Flavour
+from tests.sim.neighbours import Firewalld, Ufw
 from tests.sim.network import Network
 from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
@@ -29,6 +30,7 @@ from tests.sim.sockets import Sockets
 from tests.sim.state import State
 from tests.sim.systemd import Systemd
 
+FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
 COPIED = {
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
@@ -36,6 +38,8 @@ COPIED = {
     "networkd": ("known", "own", "waiting"),
     "network_manager": ("known", "used", "conf"),
     "nftables": ("tables",),
+    "firewalld": ("runs", "now", "broken"),
+    "ufw": ("loaded",),
     "systemd": ("vendor", "enabled", "units", "counter"),
 }
 """What a clone has of each model."""
@@ -75,6 +79,7 @@ class SimHost(State):
         self.networkd = Networkd(self.root, self.network)
         self.network_manager = NetworkManager(self.root, self.network)
         self.nftables = Nftables(self.root)
+        self.firewalld, self.ufw = Firewalld(self.root), Ufw(self.root)
         self.systemd = Systemd(self.root, self.shell, self._started)
         self.packages = Packages(flavour, self._arrived)
         self.sockets = Sockets(self.systemd)
@@ -98,6 +103,10 @@ class SimHost(State):
             "nmcli": self.network_manager.nmcli,
             "sysctl": self.network_manager.sysctl,
             "nft": self.nftables.nft,
+            "firewall-cmd": self.firewalld.firewall_cmd,
+            "busctl": self.firewalld.busctl,
+            "ufw": self.ufw.ufw,
+            "iptables": self.ufw.iptables,
             "ss": self.sockets.ss,
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
@@ -179,6 +188,16 @@ class SimHost(State):
         for name in self.boot.install(loader, self.flavour.os, **values):
             self._put_program(name)
 
+    def give_firewall(self, name: str) -> None:
+        """One of the distribution's own that runs: `firewalld` or `ufw`."""
+        for program in {"firewalld": ("firewall-cmd", "busctl"), "ufw": ("ufw", "iptables")}[name]:
+            self._put_program(program)
+        if name == "ufw":
+            self.ufw.install()
+        else:
+            (self.root / "etc/firewalld/policies").mkdir(parents=True)
+            self.systemd.install(frozenset({FIREWALLD}), frozenset())
+
     def _put_program(self, name: str) -> None:
         assert name in OPTIONAL
         link = self.shell.work / "bin" / name
@@ -194,6 +213,8 @@ class SimHost(State):
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:
             self.networkd.reload()
+        if unit == FIREWALLD:
+            self.firewalld.load()
         if unit == NETWORK_MANAGER:
             self.network_manager.start()
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from tests.sim.files import Files, inodes
+from tests.sim.neighbours import Firewalld
 from tests.sim.network import Network
 from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
@@ -27,6 +28,7 @@ class State:
     networkd: Networkd
     network_manager: NetworkManager
     nftables: Nftables
+    firewalld: Firewalld
     systemd: Systemd
     packages: Packages
 
@@ -53,6 +55,7 @@ class State:
             frozenset(network.routes),
             {name: network.forwarding(name) for name in addresses},
             dict(self.nftables.tables),
+            dict(self.firewalld.runs),
             dict(self.networkd.known),
             dict(self.network_manager.used),
             dict(self.network_manager.conf),
