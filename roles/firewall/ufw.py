@@ -74,7 +74,7 @@ def changes(wanted: tuple[Rule, ...], seen: frozenset[str]) -> Iterator[tuple[st
     """Commands. seen: the lines of user.rules behind `### tuple ###`. A rule of the user's own stays, and serves us too
     where it is the same."""
     ours = {line.removesuffix(MARK) for line in seen if line.endswith(MARK)}
-    there = ours | {line for line in seen if " comment=" not in line}
+    there = {line.partition(" comment=")[0] for line in seen}
     for rule in wanted:
         if rule.line not in there:
             yield ("ufw", *(("route",) if rule.out else ()), "prepend", *rule.words(), "comment", COMMENT)

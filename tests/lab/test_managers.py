@@ -77,17 +77,21 @@ kept = []
 for family, address in [(socket.AF_INET6, "::"), *((socket.AF_INET, address) for address in addresses)]:
     for port in (RPC, OTHER):
         listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after the RPC server's connections
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            listener.bind((address, port))
-        except OSError:
-            continue
+        listener.bind((address, port))
         listener.listen(64)
         kept.append(listener)
+open("/run/listen.ready", "w").close()
 time.sleep(9999)
 END
-systemctl stop listen 2>/dev/null; systemd-run --quiet --unit=listen --collect python3 /run/listen.py; sleep 1
+systemctl stop listen 2>/dev/null
+rm -f /run/listen.ready
+systemd-run --quiet --unit=listen --collect python3 /run/listen.py
+for try in $(seq 100); do if [ -e /run/listen.ready ]; then exit 0; fi; sleep 0.2; done
+journalctl -n 20 -u listen >&2
+exit 1
 """.replace("RPC", str(RPC)).replace("OTHER", str(OTHER))
 KNOCK = """\
 python3 - <<'END'
@@ -96,7 +100,7 @@ from concurrent.futures import ThreadPoolExecutor
 def knock(target):
     family, _, _, _, where = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0]
     with socket.socket(family) as caller:
-        caller.settimeout(2)
+        caller.settimeout(3)
         return caller.connect_ex(where) == 0
 targets = TARGETS
 with ThreadPoolExecutor(32) as pool:
@@ -171,7 +175,9 @@ def listeners(lab: Lab) -> Iterator[None]:
         lab.ssh(node, "systemctl stop listen")
     for node in workers:
         lab.ssh(node, "systemctl start halofleet-rpc-server")
-    lab.ssh("halo1", "systemctl start halofleet-server-chat")
+    health = f"curl -fs http://{lab.addresses['halo1']}:8080/health >/dev/null"
+    wait = f"for try in $(seq 100); do if {health}; then exit 0; fi; sleep 0.5; done; exit 1"
+    lab.ssh("halo1", f"systemctl start halofleet-server-chat; {wait}")
 
 
 def _opens(address: str, port: int) -> bool:
