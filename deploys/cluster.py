@@ -13,6 +13,7 @@ from roles import (
     network,
     preflight,
     rpc_server,
+    tuning,
     verify,
 )
 from roles.lib.end import announce, every_node_answers
@@ -24,6 +25,7 @@ announce(host.state)
 
 preflight.preflight(plan=preflight.plan.plan(lab, name))
 kernel.kernel(plan=kernel.plan.plan(lab, name))
+tuning.tuning(plan=tuning.plan.plan(lab, name))
 base.base(plan=base.plan.plan(lab, name))
 endpoints.endpoints(plan=endpoints.plan.plan(lab, name))
 firewall.firewall(plan=firewall.plan.plan(lab, name))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 
+from hypothesis import settings
 from pyinfra.api import connectors, inventory
+
+settings.register_profile("halofleet", deadline=None)  # no test is a measurement
+settings.load_profile("halofleet")
 
 # pyinfra looks for connectors in every installed package's metadata, three times for each inventory.
 for _module in (connectors, inventory):

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from roles.doctor import versions
 from roles.doctor.box import Box, Gpu, Line, Listener
-
-_GRUB = re.compile(r"(?:export\s+)?(GRUB_[A-Z_]+)=(.*)")
+from roles.lib import grub_settings
 
 
 def parse(output: Iterable[str]) -> Box:
@@ -53,7 +52,6 @@ def parse(output: Iterable[str]) -> Box:
         target=one.get("default_target", ""),
         suspend=one.get("suspend", ""),
         stays_awake=any("'nothing'" in value for value in said["dconf"]),
-        selinux={"1": "enforcing", "0": "permissive"}.get(one.get("selinux", ""), ""),
         unread=tuple(dict.fromkeys(said["unread"])),
     )
 
@@ -81,16 +79,16 @@ def _listener(text: str) -> Listener | None:
 
 
 def _grubby(said: list[str]) -> dict[str, str]:
-    """`args="ro quiet"`, a line each (grubby --info=DEFAULT)."""
+    """`args="ro quiet"`, a line each (grubby --info=DEFAULT); quotes that belong to the arguments stay."""
     pairs = (line.partition("=") for line in said)
-    return {key: value.strip().strip('"') for key, sign, value in pairs if sign}
+    return {key: value.strip().removeprefix('"').removesuffix('"') for key, sign, value in pairs if sign}
 
 
 def _next_kernel(said: Mapping[str, list[str]], grubby: Mapping[str, str]) -> str:
     """grubby's default; else GRUB's own, the newest one, unless GRUB_DEFAULT names another."""
     if kernel := grubby.get("kernel"):
         return kernel.rpartition("vmlinuz-")[2]
-    default = _assignments(said.get("grub", [])).get("GRUB_DEFAULT", "0")
+    default = _settings(said.get("grub", [])).get("GRUB_DEFAULT", "0")
     installed = said.get("installed_kernel", [])
     return max(installed, key=versions.newest) if installed and default == "0" else ""
 
@@ -100,7 +98,7 @@ def _lines(said: Mapping[str, list[str]], grubby: Mapping[str, str]) -> tuple[Li
     if grubby:
         root = f"root={grubby['root']} " if "root" in grubby else ""
         found.append(Line("grubby --info=DEFAULT", "will boot with", root + grubby.get("args", "")))
-    values = _assignments(said.get("grub", []))
+    values = _settings(said.get("grub", []))
     text = " ".join(
         values[key] for key in ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT") if values.get(key, "").strip()
     )
@@ -114,19 +112,9 @@ def _lines(said: Mapping[str, list[str]], grubby: Mapping[str, str]) -> tuple[Li
     return tuple(found)
 
 
-def _assignments(said: list[str]) -> dict[str, str]:
-    """GRUB's files are shell; of it, assignments are understood, and variables of these very files in them."""
-    values: dict[str, str] = {}
-    for line in said:
-        match = _GRUB.search(line.partition(": ")[2])
-        if match:
-            text = match[2].strip()
-            quote = text[:1] if text[:1] in "\"'" else ""
-            text = text[1:].partition(quote)[0] if quote else text.partition(" ")[0]
-            if quote != "'":
-                text = re.sub(r"\$\{?(GRUB_[A-Z_]+)\}?", lambda name: values.get(name[1], ""), text)
-            values[match[1]] = text[:4096]
-    return values
+def _settings(said: list[str]) -> dict[str, str]:
+    """GRUB's, of lines `FILE: LINE`."""
+    return grub_settings.values(line.partition(": ")[2] for line in said)
 
 
 def _gpu(said: Mapping[str, list[str]], one: Mapping[str, str]) -> Gpu | None:

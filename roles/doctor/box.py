@@ -85,7 +85,6 @@ class Box:
     suspend: str = ""
     stays_awake: bool = False
     """dconf tells GNOME not to suspend."""
-    selinux: str = ""
     unread: tuple[str, ...] = ()
     """What could not be read without root, or for lack of a tool."""
 

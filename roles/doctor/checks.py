@@ -7,6 +7,7 @@ import re
 from roles.doctor.box import Box
 from roles.doctor.gpu import GIB
 from roles.doctor.patient import Check, Patient, Said
+from roles.tuning.plan import PARENT, PROFILE
 
 RPC_PORTS = (50052, 50053)
 """llama.cpp's own, and that of AMD's playbooks."""
@@ -60,9 +61,10 @@ def sleep(patient: Patient) -> Said:
 
 def tuned(patient: Patient) -> Said:
     box = patient.box
-    if box.tuned and "accelerator-performance" not in box.tuned and "halofleet" not in box.tuned:
+    good = {PARENT, PROFILE} & set(box.tuned.split())
+    if box.tuned and not good and patient.wanted.tuning:
         yield "tuned", {"seen": box.tuned}
-    if box.tuned.startswith("accelerator-performance"):
+    if good:
         for name in sorted(box.active & {"tuned-ppd", "power-profiles-daemon"}):
             yield "tuned-ppd", {"seen": name}
         if patient.kernel and box.vm.get("dirty_ratio", 0) >= DIRTY_RATIO:

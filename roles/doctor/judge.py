@@ -40,6 +40,7 @@ def expected(lab: Lab, name: str) -> Expected:
         reserve=memory.reserve or 0,
         backend=node.backend,
         kernel=node.kernel == "own",
+        tuning=node.tuning == "performance",
         rpc_ports=lab.rpc_ports,
         links=frozenset(end.interface for end in lab.ends(name)),
     )

@@ -12,7 +12,8 @@ from roles.doctor.box import Box
 
 @dataclass(frozen=True)
 class Expected:
-    """What the inventory says of a box; sizes in GiB, 0 where it says nothing. kernel: the box boots one of its own."""
+    """What the inventory says of a box; sizes in GiB, 0 where it says nothing. kernel: the box boots one of its own.
+    tuning: its power settings are to be the fast ones."""
 
     os: str = ""
     board: str = ""
@@ -21,6 +22,7 @@ class Expected:
     reserve: int = 0
     backend: str = ""
     kernel: bool = True
+    tuning: bool = True
     rpc_ports: tuple[int, ...] = ()
     links: frozenset[str] = frozenset()
 

@@ -61,9 +61,13 @@ class Seen:
     digests: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Texts that new kernels take their arguments from, by path."""
+    broken: tuple[str, ...] = ()
+    """Files of GRUB's settings that the shell cannot read, each with what is wrong."""
     crypts: tuple[Mapping, ...] = ()
     initramfs: str = ""
     """`dracut` or `update-initramfs`, where the running kernel's image has the module in it and must be made again."""
+    image: str = ""
+    """That image."""
     room: tuple[int, int] = (0, 0)
     """MiB: free in /boot, and of that image."""
 

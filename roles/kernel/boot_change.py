@@ -16,7 +16,7 @@ from roles.lib.cmdline import key
 from roles.lib.render import render
 
 MENU = "/boot/grub/grub.cfg"
-_VARIABLE = re.compile(r'^(GRUB_CMDLINE_LINUX=")(.*)("\s*)$', re.M)
+_VARIABLE = re.compile(r"""^(GRUB_CMDLINE_LINUX=(["']))(.*)(\2\s*)$""", re.M)
 
 
 def script(seen: Seen, arguments: tuple[str, ...]) -> str:
@@ -50,13 +50,16 @@ def _module(seen: Seen, arguments: tuple[str, ...]) -> str:
     files = boot_files.module_files(ours)
     if _same(seen, (MODPROBE,), files):
         return ""
-    values = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE, "tool": seen.initramfs}
+    values = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE}
+    values |= {"tool": seen.initramfs, "image": seen.image}
     return render("kernel/module.sh.j2", **_keep(MODPROBE, RECORD), **values)
 
 
 def _grubby(seen: Seen, ours: tuple[str, ...]) -> str:
     if not ours:
         return render("kernel/grubby_back.sh.j2", **_keep(*_grubby_files(seen))) if seen.ours else ""
+    if not seen.entries:
+        return ""
     default = seen.entries[0]
     before = tuple(word for word in default.words if word not in seen.ours or word in ours)
     remove = tuple(word for word in default.words if word not in before)
@@ -94,7 +97,7 @@ def new_sources(seen: Seen, ours: tuple[str, ...]) -> dict[str, str]:
     if default in seen.sources:
 
         def line(found: re.Match[str]) -> str:
-            return f"{found[1]}{_with(found[2], seen.ours, ours)}{found[3]}"
+            return f"{found[1]}{_with(found[3], seen.ours, ours)}{found[4]}"
 
         return {default: _VARIABLE.sub(line, seen.sources[default])}
     return {}
@@ -115,9 +118,12 @@ def _grubby_files(seen: Seen) -> tuple[str, ...]:
 
 
 def _copy(default: Entry) -> str:
-    """Where the default entry is kept as it was, when no other one lacks our arguments. Version 0 sorts last, as that
-    of Fedora's rescue entries does, so it never becomes the default."""
-    return re.sub(r"/([0-9a-f]{32})-[^/]*\.conf$", r"/\1-0-halofleet.conf", default.name)
+    """Where the default entry is kept as it was, when no other one lacks our arguments.
+
+    GRUB and grubby order entries by name, version and release, the last two parts between dashes (grubby's rpm-sort).
+    Version 0 sorts last, as that of Fedora's rescue entries does, so it never becomes the default.
+    """
+    return f"{default.name.removesuffix('.conf').rsplit('-', 2)[0]}-0-halofleet.conf"
 
 
 def _same(seen: Seen, paths: tuple[str, ...], files: dict[str, str]) -> bool:
@@ -127,7 +133,7 @@ def _same(seen: Seen, paths: tuple[str, ...], files: dict[str, str]) -> bool:
 
 def _encoded(files: dict[str, str]) -> list[tuple[str, str]]:
     """No shell looks at a text."""
-    return [(path, base64.b64encode(text.encode()).decode()) for path, text in files.items()]
+    return [(path, base64.b64encode(text.encode(errors="surrogateescape")).decode()) for path, text in files.items()]
 
 
 def _keep(*touched: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 from collections import defaultdict
@@ -11,10 +12,11 @@ from pyinfra.api import FactBase, StringCommand
 from roles.kernel.boot import KEEP, Entry, Line, Mapping, Seen, parse_words
 from roles.kernel.boot_files import OURS
 from roles.kernel.plan import LOCKUP_TIMEOUT, PAGE, PAGES_LIMIT, data
+from roles.lib import grub_settings
 from roles.lib.cmdline import key
 from roles.lib.render import render
 
-_GRUB_LINE = re.compile(r"""GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(["']?)(.*)\1\s*$""")
+_OPTIONS = re.compile(r"\s*options\s+(\S+)\s+(.*)$")
 
 
 class KernelStates(FactBase[Seen]):
@@ -41,11 +43,10 @@ class KernelStates(FactBase[Seen]):
 
         loader, parameters = one("loader"), dict(map(_pair, found["parameter"]))
         ours = parse_words(" ".join(found["ours"]))
-        entries, lines = _entries(loader, found, ours)
+        texts = {path: _text(encoded) for path, encoded in map(_pair, found["source"])}
+        entries, lines = _entries(loader, found, texts, ours)
         free, _, needed = one("room").partition(" ")
-        texts: dict[str, str] = {}
-        for path, text in map(_pair, found["source"]):
-            texts[path] = f"{texts.get(path, '')}{text}\n"
+        tool, _, image = one("initramfs").partition(" ")
         return Seen(
             memory=int(one("memory") or 0) * 1024 // PAGE,
             kernels=tuple(found["kernel"]),
@@ -61,7 +62,9 @@ class KernelStates(FactBase[Seen]):
             digests={path: digest for digest, path in map(_pair, found["digest"])},
             sources=texts,
             crypts=_crypts(found["crypttab"], found["crypt"]),
-            initramfs=one("initramfs"),
+            broken=tuple(found["broken"]),
+            initramfs=tool,
+            image=image,
             room=(int(free or 0), int(needed or 0)),
         )
 
@@ -75,54 +78,71 @@ def _pair(text: str) -> tuple[str, str]:
     return first, rest
 
 
+def _text(encoded: str) -> str:
+    """Whatever its bytes are, they can be given back."""
+    return base64.b64decode(encoded).decode(errors="surrogateescape")
+
+
 def _entries(
-    loader: str, found: dict[str, list[str]], ours: tuple[str, ...]
+    loader: str, found: dict[str, list[str]], sources: dict[str, str], ours: tuple[str, ...]
 ) -> tuple[tuple[Entry, ...], tuple[Line, ...]]:
     if loader == "grub":
         # `linux /boot/vmlinuz-... root=... ro ...`
-        lines = [_line(text, _GRUB_LINE) for text in found["line"]]
+        lines = [_numbered(text) for text in found["line"]]
         entries = [Entry("", parse_words(" ".join(text.split()[2:]))) for text in found["entry"]]
-        return tuple(entries), tuple(line for line in lines if line.file not in OURS)
+        theirs = [Line(file, number, _settings_words(text)) for file, number, text in lines if file not in OURS]
+        return tuple(entries), tuple(theirs)
     if loader == "none":
-        options = re.compile(r"\s*(options)\s+(.*)$")
-        return (), tuple(line for text in found["line"] if (line := _line(text, options)).file not in OURS)
+        lines = [_numbered(text) for text in found["line"]]
+        return (), tuple(Line(file, number, _options(text)) for file, number, text in lines if file not in OURS)
     if loader == "grubby":
-        values = dict(text.split("=", 1) for text in found["default"] if "=" in text)
-        name = f"/boot/loader/entries/{values.get('id', '').strip(chr(34))}.conf"
-        text = values.get("args", "")
-        default = Entry(name, parse_words(text[1:-1] if text[:1] == '"' else text))
-        others = [Entry(path, parse_words(options)) for path, options in map(_pair, found["options"]) if path != name]
-        lines = [Line(name, 0, default.words), *_sources(found["source"])]
-        # grubby writes into the lines of others
-        theirs = [line._replace(words=tuple(word for word in line.words if word not in ours)) for line in lines]
-        return (default, *others), tuple(theirs)
+        return _grubby(found, sources, ours)
     return (), ()
 
 
-def _sources(lines: list[str]) -> list[Line]:
+def _grubby(
+    found: dict[str, list[str]], sources: dict[str, str], ours: tuple[str, ...]
+) -> tuple[tuple[Entry, ...], tuple[Line, ...]]:
+    """grubby --info: `args="…"`, the whole of it in quotes, whatever quotes are in it; root= has a line of its own."""
+    values = dict(text.split("=", 1) for text in found["default"] if "=" in text)
+    if not values.get("id"):  # the saved entry is gone (grubby says nothing then)
+        return (), ()
+    name = f"/boot/loader/entries/{values['id'].strip(chr(34))}.conf"
+    text = values.get("args", "")
+    default = Entry(name, parse_words(text[1:-1] if text[:1] == '"' else text))
+    others = [Entry(path, parse_words(options)) for path, options in map(_pair, found["options"]) if path != name]
+    lines = [Line(name, 0, default.words), *_sources(sources)]
+    # grubby writes into the lines of others
+    theirs = [line._replace(words=tuple(word for word in line.words if word not in ours)) for line in lines]
+    return (default, *others), tuple(theirs)
+
+
+def _sources(texts: dict[str, str]) -> list[Line]:
     """/etc/kernel/cmdline, or else what it would be made of."""
-    numbers: dict[str, int] = defaultdict(int)
-    found = []
-    for path, text in map(_pair, lines):
-        numbers[path] += 1
-        match = _GRUB_LINE.match(text)
-        words = match[2] if match else text if path == "/etc/kernel/cmdline" else ""
-        found.append(Line(path, numbers[path], parse_words(words)))
-    first = found[0].file if found else ""
-    return [line for line in found if line.words and line.file == first]
+    path = next(iter(texts), "")
+    words = parse_words if path == "/etc/kernel/cmdline" else _settings_words
+    lines = [Line(path, number, words(line)) for number, line in enumerate(texts.get(path, "").split("\n"), 1)]
+    return [line for line in lines if line.words]
 
 
-def _line(text: str, pattern: re.Pattern[str]) -> Line:
+def _numbered(text: str) -> tuple[str, int, str]:
     """`FILE NUMBER:LINE`."""
     file, rest = _pair(text)
     number, _, line = rest.partition(":")
-    match = pattern.search(line)
-    if match is None:
-        return Line(file, int(number), ())
-    if match[1] == "options":  # modprobe.d: of one module
-        module, *options = match[2].split()
-        return Line(file, int(number), tuple(f"{module}.{option}" for option in options))
-    return Line(file, int(number), parse_words(match[2]))
+    return file, int(number), line
+
+
+def _settings_words(line: str) -> tuple[str, ...]:
+    """The arguments that this line of GRUB's settings gives itself, without those of the variables in it."""
+    found = grub_settings.assignment(line)
+    wanted = found is not None and found.name in ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT")
+    return parse_words(found.value({})) if found is not None and wanted else ()
+
+
+def _options(line: str) -> tuple[str, ...]:
+    """modprobe.d's, of one module."""
+    found = _OPTIONS.match(line)
+    return tuple(f"{found[1]}.{option}" for option in found[2].split()) if found else ()
 
 
 def _crypts(crypttab: list[str], of_root: list[str]) -> tuple[Mapping, ...]:

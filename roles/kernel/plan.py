@@ -15,6 +15,7 @@ from inventory.spec import Lab
 from roles.doctor import judge as doctor
 from roles.doctor.patient import Expected as Box
 from roles.kernel.boot import Seen, clashes
+from roles.kernel.boot_change import script
 from roles.lib.cmdline import key, values
 from roles.lib.finding import Finding
 
@@ -161,13 +162,25 @@ def _loader(kernel: Kernel, seen: Seen, want: Wanted) -> list[Finding]:
             for word in want.arguments
             if "." not in key(word) and word not in seen.cmdline.split()
         ]
+    if seen.loader == "grubby" and not seen.entries:
+        fix = "choose one that is there: grubby --set-default-index=0 (grubby --info=ALL lists them)"
+        seen_there = "grubby names no default entry; the saved one is gone"
+        return [Finding("boot loader", "stop", kernel.node, seen_there, "a default entry", fix, "grubby(8)")]
     if seen.loader in CHANGEABLE:
-        return []
+        return _settings(kernel, seen, want)
     known = data()["by_hand"].get(seen.loader, data()["by_hand"]["unknown"])
     append = " ".join(f"--append-if-missing={word}" for word in want.arguments)
     fix = known["fix"].replace("{append}", append).replace("{}", " ".join(want.arguments))
     fix += "; then run this again"
     return [Finding("boot loader", "stop", kernel.node, seen.loader, "GRUB", fix, ", ".join(known["sources"]))]
+
+
+def _settings(kernel: Kernel, seen: Seen, want: Wanted) -> list[Finding]:
+    """Only where the menu has to be made anew of them."""
+    if not seen.broken or not script(seen, want.arguments):
+        return []
+    expected, fix = "files that the shell can read", "mend it, and run update-grub to see that it works"
+    return [Finding("boot loader's settings", "stop", kernel.node, each, expected, fix) for each in seen.broken]
 
 
 def _room(kernel: Kernel, seen: Seen, want: Wanted) -> list[Finding]:

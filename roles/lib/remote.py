@@ -5,8 +5,9 @@ For what a yielded command cannot do: show its output live, keep a secret out of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from paramiko import SSHException
 from pyinfra import logger
@@ -19,6 +20,8 @@ from pyinfra.context import host as context_host
 from roles.lib.stop import Failed, Stop
 
 T = TypeVar("T")
+U = TypeVar("U")
+_BETWEEN = "== halofleet: the next answer"
 
 Commands = Generator[PyinfraCommand, None, None]
 """What an operation is: it yields the commands that lead to what it promises, none where that is so already."""
@@ -58,6 +61,38 @@ def look(host: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
     if host in host.state.failed_hosts:
         raise Failed(f"{host.name}: {fact.__name__} could not be read; see above. The next run goes on from here")
     return found
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """A fact, and what it is asked with."""
+
+    fact: type[FactBase[T]]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def command(self) -> str | StringCommand:
+        return self.fact().command(**self.arguments)
+
+    def answer(self, output: list[str]) -> T:
+        return self.fact().process(output) if output else self.fact.default()
+
+
+class Both(FactBase[tuple[Any, Any]]):
+    """Two facts by one remote command."""
+
+    def command(self, first: Question[Any], second: Question[Any]) -> StringCommand:
+        self.first, self.second = first, second
+        return StringCommand("(", first.command(), f"\n) && echo '{_BETWEEN}' && (", second.command(), "\n)")
+
+    def process(self, output: list[str]) -> tuple[Any, Any]:
+        middle = output.index(_BETWEEN)
+        return self.first.answer(output[:middle]), self.second.answer(output[middle + 1 :])
+
+
+def look_both(host: Host, first: Question[T], second: Question[U]) -> tuple[T, U]:
+    """As `look`, and as one remote command."""
+    answers: tuple[T, U] = look(host, Both, first=first, second=second)
+    return answers
 
 
 def call(function: Callable[[Host], bool | None]) -> FunctionCommand:

@@ -12,10 +12,11 @@ from datetime import datetime
 from pyinfra.api import Host, operation
 
 from roles.doctor import judge as doctor
+from roles.doctor.box import Box
 from roles.doctor.look import Boxes
 from roles.lib.board import board
 from roles.lib.finding import Finding
-from roles.lib.remote import Commands, current, look
+from roles.lib.remote import Commands, Question, current, look_both
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.models import here, there
@@ -32,22 +33,24 @@ def holder() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()} since {since}"
 
 
-def locking(host: Host, expected: Expected) -> Snapshot:
+def locking(host: Host, expected: Expected) -> tuple[Snapshot, Box]:
     """The node as it is; when the run is for real, the node's lock is taken in the same command."""
     lock = holder() if host.state.is_executing else ""
+    snapshot = Question(Snapshots, {"address": str(expected.address), "lock": lock})
     for _ in range(PATIENCE_SECONDS):
-        seen = look(host, Snapshots, address=str(expected.address), lock=lock)
+        seen, box = look_both(host, snapshot, Question(Boxes))
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
-    return seen
+    return seen, box
 
 
 @operation()
 def taken(expected: Expected) -> Commands:
     """Only the node's lock: for a run that takes back, which nothing else may stop."""
     host = current()
-    board(host.state, TOPIC)[host.name] = judge_access(expected, locking(host, expected))
+    seen, _ = locking(host, expected)
+    board(host.state, TOPIC)[host.name] = judge_access(expected, seen)
     host.noop("nobody else works on it")
     yield from ()
 
@@ -56,10 +59,10 @@ def taken(expected: Expected) -> Commands:
 def collected(expected: Expected) -> Commands:
     """Everything that may stand against the node is judged."""
     host = current()
-    seen = locking(host, expected)
+    seen, box = locking(host, expected)
     builds = expected.release.builder == host.name and not artifact.is_cached(expected.release)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
-    said = doctor.against(look(host, Boxes), host.name, expected.box)
+    said = doctor.against(box, host.name, expected.box)
     board(host.state, TOPIC)[host.name] = [
         *judge(expected, seen, builds=builds),
         *judge_local(expected, lacking),

@@ -18,7 +18,10 @@ lines() { # KEY PATTERN FILE...: `KEY FILE: LINE` of every line that matches
     shift 2
     for f in "$@"; do
         if [ ! -f "$f" ]; then continue; fi
-        if [ -r "$f" ]; then grep -E "$pattern" "$f" | head -n 50 | sed "s|^|$key $f: |"; else echo "unread $f"; fi
+        if [ ! -r "$f" ]; then echo "unread $f"; continue; fi
+        # A line that ends in a backslash goes on in the next one.
+        sed -e ':a' -e '/\\$/{' -e '$!N' -e 's/\\\n//' -e 'ta' -e '}' "$f" | grep -aE "$pattern" | head -n 50 |
+            sed "s|^|$key $f: |"
     done
 }
 
@@ -33,8 +36,7 @@ system() {
     sed -n 's/^\(MemTotal\|SwapTotal\): *\([0-9]*\) kB$/\1 \2/p' /proc/meminfo
     file cmdline /proc/cmdline
     for name in sys_vendor product_name board_name bios_version; do file "dmi.$name" "/sys/class/dmi/id/$name"; done
-    for name in swappiness dirty_ratio dirty_bytes; do file "vm.$name" "/proc/sys/vm/$name"; done
-    if [ -e /sys/fs/selinux/enforce ]; then file selinux /sys/fs/selinux/enforce; fi
+    file vm.dirty_ratio /proc/sys/vm/dirty_ratio
 }
 
 boot() {
@@ -126,11 +128,13 @@ habits() {
     lines dconf "^sleep-inactive-ac-type=" /etc/dconf/db/*.d/*
 }
 
-system
-boot
-modules
-gpu
-packages
-network
-habits
+{
+    system
+    boot
+    modules
+    gpu
+    packages
+    network
+    habits
+} | LC_ALL=C tr -c '\11\12\40-\176' '?' # pyinfra reads UTF-8 only
 exit 0

@@ -120,13 +120,24 @@ class Lab:
             text=True,
         )
 
-    def ssh(self, host: str, script: str) -> str:
+    def connect(self, host: str, seconds: float = 10) -> SSHClient:
         """A connection of its own, not the connector that is tested; the host must be the one of known_hosts."""
         labs = self.home() / "labs/test"
-        with SSHClient() as client:
-            client.load_host_keys(str(labs / "known_hosts"))
-            key = str(labs / "id_ed25519")
-            client.connect(self.addresses[host], username="root", key_filename=key, allow_agent=False, timeout=10)
+        client = SSHClient()
+        client.load_host_keys(str(labs / "known_hosts"))
+        client.connect(
+            self.addresses[host],
+            username="root",
+            key_filename=str(labs / "id_ed25519"),
+            allow_agent=False,
+            timeout=seconds,
+            banner_timeout=seconds,
+            auth_timeout=seconds,
+        )
+        return client
+
+    def ssh(self, host: str, script: str) -> str:
+        with self.connect(host) as client:
             _, out, err = client.exec_command(script, timeout=120)
             text, errors = out.read().decode(), err.read().decode()
             assert out.channel.recv_exit_status() == 0, f"{host}: {script}: {errors}"

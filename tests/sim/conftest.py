@@ -25,6 +25,7 @@ from roles import (
     network,
     preflight,
     rpc_server,
+    tuning,
     verify,
 )
 from roles.llama_cpp import artifact
@@ -38,6 +39,7 @@ from tests.sim.run import Bench, Role, Run
 ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "preflight": (preflight.preflight, preflight.plan.plan),
     "kernel": (kernel.kernel, kernel.plan.plan),
+    "tuning": (tuning.tuning, tuning.plan.plan),
     "base": (base.base, base.plan.plan),
     "endpoints": (endpoints.endpoints, endpoints.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),

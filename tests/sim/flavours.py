@@ -38,6 +38,7 @@ _APT = _BUILD | {
     "nftables": _brings("nft", disabled="nftables.service"),
     "pkg-config": _brings(),
     "procps": _brings(),
+    "tuned": _brings("tuned-adm", enabled="tuned.service"),
     # Debian's postinst enables and starts it.
     "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
 }
@@ -82,6 +83,7 @@ FEDORA = Flavour(
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
         "tar": _brings("tar"),
+        "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },
 )
 FLAVOURS = {"debian": DEBIAN, "ubuntu": UBUNTU, "fedora": FEDORA}

@@ -29,6 +29,8 @@ from tests.sim.shell import STAT, Call, NotModelled, Reply, Shell
 from tests.sim.sockets import Sockets
 from tests.sim.state import State
 from tests.sim.systemd import Systemd
+from tests.sim.tuned import SERVICE as TUNED
+from tests.sim.tuned import Tuned
 
 FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
@@ -40,6 +42,7 @@ COPIED = {
     "nftables": ("tables",),
     "firewalld": ("runs", "now", "broken"),
     "ufw": ("loaded",),
+    "tuned": ("version", "running", "original"),
     "systemd": ("vendor", "enabled", "units", "counter"),
 }
 """What a clone has of each model."""
@@ -80,7 +83,10 @@ class SimHost(State):
         self.network_manager = NetworkManager(self.root, self.network)
         self.nftables = Nftables(self.root)
         self.firewalld, self.ufw = Firewalld(self.root), Ufw(self.root)
-        self.systemd = Systemd(self.root, self.shell, self._started)
+        self.tuned = Tuned(self.root)
+        if not tree:
+            self.tuned.power_on()
+        self.systemd = Systemd(self.root, self.shell, self._started, self.tuned.stopped)
         self.packages = Packages(flavour, self._arrived)
         self.sockets = Sockets(self.systemd)
         self.boot = Boot(self.root, self.shell)
@@ -108,6 +114,7 @@ class SimHost(State):
             "ufw": self.ufw.ufw,
             "iptables": self.ufw.iptables,
             "ss": self.sockets.ss,
+            "tuned-adm": self.tuned.adm,
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
             "systemd-run": self.systemd.systemd_run,
@@ -176,6 +183,7 @@ class SimHost(State):
         (self.root / "run/systemd/system").mkdir(parents=True)
         (self.root / "proc").mkdir()
         self._boots()
+        self.tuned.power_on()
         for model in (self.network, self.networkd, self.network_manager):
             model.boot()
         self.network_manager.apply("/etc/sysctl.d/90-halofleet-links.conf")
@@ -206,6 +214,8 @@ class SimHost(State):
 
     def _arrived(self, package: str) -> None:
         programs, enabled, disabled = self.flavour.brings[package]
+        if TUNED in enabled | disabled:
+            self.tuned.arrives()
         for program in programs:
             self._put_program(program)
         self.systemd.install(enabled, disabled)
@@ -217,6 +227,7 @@ class SimHost(State):
             self.firewalld.load()
         if unit == NETWORK_MANAGER:
             self.network_manager.start()
+        self.tuned.started(unit)
 
     def clone(self, base: Path) -> SimHost:
         """The same host once more, in another empty folder."""

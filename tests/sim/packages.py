@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from tests.sim.flavours import Flavour
 from tests.sim.shell import Call, NotModelled, Reply
 
+VERSIONS = {"tuned": {"apt": "2.25.1-1", "dnf": "2.26.0-2.fc43"}}
+"""Of packages whose versions are asked for: packages.ubuntu.com, packages.debian.org, packages.fedoraproject.org."""
+
 LOCKED = (
     "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 512 (apt-get)\n"
     "N: Be aware that removing the lock file is not a solution and may break your system.\n"
@@ -47,18 +50,17 @@ class Packages:
 
     def dpkg_query(self, call: Call) -> Reply:
         """Transcript (trixie): what is there goes to stdout, what is not to stderr, and the status is 1."""
+        versions: dict[str, str] = {}
         match call.words:
             case ["-W", "-f", "${db:Status-Status} ${Package}\\n", *names]:
                 pass
-            case ["-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n", *names] if not self.installed & set(
-                names
-            ):
-                pass
+            case ["-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n", *names]:
+                versions = {name: f" {version}" for name, version in self._versions(names).items()}
             case _:
                 raise NotModelled(call)
         missing = [name for name in names if name not in self.installed]
         return Reply(
-            "".join(f"installed {name}\n" for name in names if name in self.installed),
+            "".join(f"installed {name}{versions.get(name, '')}\n" for name in names if name in self.installed),
             "".join(f"dpkg-query: no packages found matching {name}\n" for name in missing),
             1 if missing else 0,
         )
@@ -69,9 +71,16 @@ class Packages:
                 if name in self.installed:
                     return Reply(f"{name}-1.0-1.fc43.x86_64\n")
                 return Reply(f"no package provides {name}\n", status=1)
-            case ["-qa", "--qf", "package %{NAME} %{EVR}\\n", *names] if not self.installed & set(names):
-                return Reply()
+            case ["-qa", "--qf", "package %{NAME} %{EVR}\\n", *names]:
+                return Reply("".join(f"package {name} {version}\n" for name, version in self._versions(names).items()))
         raise NotModelled(call)
+
+    def _versions(self, names: Iterable[str]) -> dict[str, str]:
+        """Of those that are installed; one whose version nobody has looked up raises."""
+        there = [name for name in names if name in self.installed]
+        if strangers := [name for name in there if name not in VERSIONS]:
+            raise NotModelled("the version of", *strangers)
+        return {name: VERSIONS[name][self.flavour.tool] for name in there}
 
     def _install(self, names: Iterable[str], unknown: str, status: int) -> Reply:
         strangers = [name for name in names if name not in self.flavour.brings and name not in self.installed]

@@ -23,7 +23,7 @@ OPTIONAL = frozenset(
     re.findall(
         r"\S+",
         "apt-get busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iptables lastlog "
-        "lastlogin lsinitramfs lsinitrd networkctl nft ninja nmcli restorecon rpm strip tar ufw update-grub "
+        "lastlogin lsinitramfs lsinitrd networkctl nft ninja nmcli restorecon rpm strip tar tuned-adm ufw update-grub "
         "update-initramfs xargs",
     )
 )

@@ -27,7 +27,9 @@ POLL, WAITPID = get_original("select", "poll"), get_original("os", "waitpid")
 STAT = "{pid} ({comm}) S {parent} 122 123 0 -1 4194560 356 10577 2 20 0 0 4 5 20 0 1 0 {start} 2744320 420\n"
 """/proc/PID/stat (trixie, shortened): field 4 is the parent, field 22 the start time."""
 
-HOST_PATHS = re.compile(r"(?<![\w.}~-])/(?=(?:boot|efi|etc|home|models|opt|proc|root|run|srv|sys|var)\b|dev/urandom)")
+HOST_PATHS = re.compile(
+    r"(?<![\w.}~-])/(?=(?:boot|efi|etc|home|models|opt|proc|root|run|srv|sys|usr/lib/tuned|var)\b|dev/urandom)"
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,10 @@ class Shell:
             status = os.waitstatus_to_exitcode(WAITPID(pid, 0)[1])
             os.close(asked)
             os.close(answered)
-        out, err = (self.outside((folder / name).read_bytes().decode()) for name in ("stdout", "stderr"))
+        # pyinfra refuses other bytes than UTF-8; the host's own programs do not.
+        errors = "strict" if self.depth == 1 else "surrogateescape"
+        texts = ((folder / name).read_bytes().decode(errors=errors) for name in ("stdout", "stderr"))
+        out, err = map(self.outside, texts)
         return Reply(out, err, status)
 
     def _enter(self, pid: int) -> Path:
@@ -146,7 +151,7 @@ class Shell:
                     reply = self.answer(self._outside_call(call[0]))
                     out, err = shlex.quote(reply.stdout), shlex.quote(reply.stderr)
                     script = f"printf %s {out}\nprintf %s {err} >&2\nexit {reply.status}\n"
-                    (folder / "reply").write_text(script)
+                    (folder / "reply").write_text(script, errors="surrogateescape")
                     os.write(answered, b"go\n")
             raise NotModelled("the command does not end")
         finally:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tests.sim.shell import Call, NotModelled, Reply
-from tests.sim.units import Manager, Unit, quoted
+from tests.sim.units import FOLDER, Manager, Unit, quoted
 
 
 class Systemd(Manager):
@@ -34,7 +34,7 @@ class Systemd(Manager):
                 return Reply("static\n")
             case ["is-enabled", name]:
                 state = self._file_state(_full(name)) or "not-found"
-                status = {"enabled": 0, "disabled": 1, "not-found": 4}[state]
+                status = {"enabled": 0, "disabled": 1, "masked": 1, "not-found": 4}[state]
                 return Reply("" if "--quiet" in call.words else f"{state}\n", status=status)
             case ["enable", *options, name]:
                 return self._enable(_full(name), options)
@@ -45,6 +45,15 @@ class Systemd(Manager):
                 return self.stop(name)
             case ["stop", name]:
                 return self.stop(name)
+            case ["start", name]:
+                unit = self.find(name)
+                return Reply() if unit and unit.active == "active" else self.start(name)
+            case ["mask", "--now", name]:
+                return self._mask(name)
+            case ["unmask", name]:
+                if self.masked(name):
+                    (self.root / FOLDER / name).unlink()
+                return Reply()
             case ["restart", name]:
                 return self.restart(_full(name))
             case ["reload-or-restart", name]:
@@ -59,7 +68,18 @@ class Systemd(Manager):
                 return Reply()
         raise NotModelled(call)
 
+    def _mask(self, name: str) -> Reply:
+        """systemctl(1): a link to /dev/null; what `enable` has made stays."""
+        if (self.root / FOLDER / name).is_file():
+            error = f"Failed to mask unit: File '/{FOLDER}/{name}' already exists.\n"
+            return Reply(stderr=error, status=1)
+        if not self.masked(name):
+            (self.root / FOLDER / name).symlink_to("/dev/null")
+        return self.stop(name)
+
     def _enable(self, name: str, options: list[str]) -> Reply:
+        if self.masked(name):
+            return Reply(stderr=f"Failed to enable unit: Unit /{FOLDER}/{name} is masked\n", status=1)
         if self.file(name) is None:
             return Reply(stderr=f"Failed to enable unit: Unit {name} does not exist\n", status=1)
         self.enabled.add(name)
@@ -72,6 +92,8 @@ class Systemd(Manager):
         return Reply()
 
     def _file_state(self, name: str) -> str:
+        if self.masked(name):
+            return "masked"
         return "" if self.file(name) is None else "enabled" if name in self.enabled else "disabled"
 
     def _show(self, words: list[str], call: Call) -> Reply:
@@ -86,7 +108,7 @@ class Systemd(Manager):
             "MainPID": str(seen.pid),
             "NRestarts": "0",
             "Id": name,
-            "LoadState": "loaded" if unit else "not-found",
+            "LoadState": "masked" if self.masked(name) else "loaded" if unit else "not-found",
             "ActiveState": seen.active,
             "SubState": seen.sub,
             "UnitFileState": self._file_state(name),
@@ -113,7 +135,7 @@ class Systemd(Manager):
         moved = self.shell.work / Path(path).name
         moved.write_text(self.shell.inside((self.root / path.removeprefix("/")).read_text()))
         reply = self.shell.run(f"sh -c {quoted(line.replace(path, str(moved)))}", user="root")
-        with (self.root / log.removeprefix("/")).open("a") as file:
+        with (self.root / log.removeprefix("/")).open("a", errors="surrogateescape") as file:
             file.write(reply.stdout + reply.stderr)
         return Reply()
 

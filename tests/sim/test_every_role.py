@@ -14,6 +14,7 @@ from tests.sim.host import SimHost
 
 CASES = [
     ("preflight", "halo1"),
+    ("tuning", "halo1"),
     ("base", "halo1"),
     ("network", "halo2"),
     ("firewall", "halo1"),

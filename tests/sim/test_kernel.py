@@ -217,7 +217,8 @@ def test_fedora_only_the_default_entry_and_the_source_of_new_kernels(stages: Sta
     older = sim.text(f"/boot/loader/entries/{MACHINE}-6.18.9-200.fc43.x86_64.conf")
     stage.change(defaults__iommu="off")
     stage.run("kernel", sim)
-    options = f"options root=UUID=ec0ebe42-73a3-441f-9910-dce10ec8253e ro rootflags=subvol=root rhgb quiet {LIMIT} "
+    before = "options root=UUID=ec0ebe42-73a3-441f-9910-dce10ec8253e ro rootflags=subvol=root rhgb quiet $tuned_params"
+    options = f"{before} {LIMIT} "
     assert f"{options}amd_iommu=off\n" in sim.text(FEDORA_ENTRY)
     assert sim.text(f"/boot/loader/entries/{MACHINE}-6.18.9-200.fc43.x86_64.conf") == older
     assert f'GRUB_CMDLINE_LINUX="rhgb quiet {LIMIT} amd_iommu=off"\n' in sim.text("/etc/default/grub")

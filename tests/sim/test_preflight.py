@@ -1,4 +1,4 @@
-"""preflight: two commands, a lock that dies with its holder, refusals before any change."""
+"""preflight: one command, a lock that dies with its holder, refusals before any change."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Stages = Callable[..., Stage]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_good_node_costs_two_commands(stages: Stages, flavour: str) -> None:
+def test_a_good_node_costs_one_command(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo1")
     sim = stage.before("preflight")
     run = stage.run("preflight", sim)
-    assert len(run.sent) == 2, "what it is, and what the doctor asks"
+    assert len(run.sent) == 1
     assert run.flat == []
     assert sim.files.real("/run/halofleet.lock").is_file()
 
@@ -146,7 +146,7 @@ def test_a_bad_key_file_is_refused(stages: Stages, content: bytes | None, proble
         stage.run("preflight", sim)
     path.write_text("chosen-by-a-person\n")
     run = stage.run("preflight", sim)
-    assert (run.ended, len(run.sent)) == (True, 2)
+    assert (run.ended, len(run.sent)) == (True, 1)
 
 
 @pytest.mark.parametrize("spec", [{"file": "/srv/own.gguf"}, {"directory": "/srv/own"}])

@@ -36,10 +36,12 @@ class Unit:
 
 
 class Manager:
-    """What systemd knows and does. started: told of every unit of the distribution that starts."""
+    """What systemd knows and does. started, stopped: told of every unit of the distribution that does."""
 
-    def __init__(self, root: Path, shell: Shell, started: Callable[[str], None]) -> None:
-        self.root, self.shell, self.started = root, shell, started
+    def __init__(
+        self, root: Path, shell: Shell, started: Callable[[str], None], stopped: Callable[[str], None]
+    ) -> None:
+        self.root, self.shell, self.started, self.stopped = root, shell, started, stopped
         self.vendor: set[str] = set()
         self.enabled: set[str] = set()
         self.units: dict[str, Unit] = {}
@@ -69,7 +71,13 @@ class Manager:
 
     # --- starting and stopping
 
+    def masked(self, name: str) -> bool:
+        path = self.root / FOLDER / name
+        return path.is_symlink() and str(path.readlink()) == "/dev/null"
+
     def start(self, name: str) -> Reply:
+        if self.masked(name):
+            return Reply(stderr=f"Failed to start {name}: Unit {name} is masked.\n", status=1)
         unit = self.find(name)
         if unit is None:
             return Reply(stderr=f"Failed to start {name}: Unit {name} not found.\n", status=5)
@@ -139,6 +147,8 @@ class Manager:
         return [folder for folder in folders if (folder / HELD).is_file()]
 
     def _leave(self, unit: Unit) -> None:
+        if unit.active == "active" and not unit.text:
+            self.stopped(unit.name)
         entry = self.root / f"proc/{unit.pid}"
         if unit.pid and entry.is_dir():
             for file in entry.iterdir():
@@ -181,7 +191,8 @@ class Manager:
 
     def boot(self) -> None:
         """What is enabled starts; networkd and the firewall, which others are ordered after, come first."""
-        for name in sorted(self.enabled, key=lambda name: ("networkd" not in name, "firewall" not in name, name)):
+        enabled = [name for name in self.enabled if not self.masked(name)]
+        for name in sorted(enabled, key=lambda name: ("networkd" not in name, "firewall" not in name, name)):
             unit = self.find(name)
             if unit is not None and unit.active != "active":
                 self.start(name)

@@ -126,7 +126,9 @@ def size_of_another_kind(data: Data, random: Random) -> Told:
 
 @NODES.add()
 def broken_defaults(data: Data, random: Random) -> Told:
-    key, value = random.choice([("os", "windows-11"), ("backend", "cuda"), ("iommu", "of"), ("reboot", "soon")])
+    key, value = random.choice(
+        [("os", "windows-11"), ("backend", "cuda"), ("iommu", "of"), ("reboot", "soon"), ("tuning", "fast")]
+    )
     data["defaults"][key] = value
     return f"defaults.{key}", f'"{value}" must be'
 

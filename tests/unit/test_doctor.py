@@ -36,8 +36,8 @@ def test_half_of_the_memory() -> None:
 
 
 def test_enough_is_said_and_is_no_trouble() -> None:
-    findings = judge(real("noamsto-nix-amd-ai-42"), "halo1")
-    assert [(finding.severity, finding.seen) for finding in findings] == [("ok", "GPU sees 96.0 of 125.6 GiB")]
+    finding = one(judge(real("noamsto-nix-amd-ai-42"), "halo1"), "GPU's memory is set")
+    assert (finding.severity, finding.seen) == ("ok", "GPU sees 96.0 of 125.6 GiB")
 
 
 def test_capped_at_the_ram_is_enough() -> None:
@@ -211,10 +211,17 @@ def test_gnome() -> None:
         (("env /etc/environment: RADV_PERFTEST=nogttspill",), "RADV_PERFTEST"),
         (("env /etc/profile.d/a.sh: export GGML_CUDA_ENABLE_UNIFIED_MEMORY=1",), "GGML_CUDA_ENABLE_UNIFIED_MEMORY"),
         (("tuned accelerator-performance", "vm.dirty_ratio 20"), None),
+        (("tuned halofleet", "active tuned", "vm.dirty_ratio 0"), None),  # what the role `tuning` leaves
+        (("tuned halofleet", "active tuned-ppd"), "tuned-ppd"),
+        (("tuned halofleet", "vm.dirty_ratio 40"), "dirty pages"),
     ],
 )
 def test_habits(lines: tuple[str, ...], rule: str | None) -> None:
     assert rules(judge(box("kernel 6.18.9", *GPU, *lines), "halo1")) == ({rule} if rule else set())
+
+
+def test_a_profile_that_lab_yml_leaves_alone() -> None:
+    assert rules(judge(box("tuned balanced"), "halo1", Expected(tuning=False))) == set()
 
 
 def test_other_words_of_an_environments_line_stay_there() -> None:

@@ -19,6 +19,10 @@ MES = "firmware MES feature version: 1, firmware version: "
         ("ms-s1-max-ubuntu-26.04", set()),
         ("debian-13-legacy-rocm-build-5562", {"minimum kernel"}),  # 6.12
         ("framework-desktop", {"minimum kernel"}),  # 6.17.4-2-pve
+        ("mes-legacy-rocm-build-5724", set()),
+        ("zbook-ultra-strix-halo-optimizations", set()),
+        ("bosgame-m5-thefrontierlab", set()),  # Fedora's own ROCm 6.4.4
+        ("modinfo-invokeai-9539", set()),
     ],
 )
 def test_real_boxes(name: str, found: set[str]) -> None:

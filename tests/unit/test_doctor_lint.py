@@ -19,11 +19,15 @@ TIMEOUT = "amdgpu.lockup_timeout=10000,60000,10000,10000"
         ("ms-s1-max-ubuntu-26.04", {"iommu off", "gttsize and pages_limit", "lockup_timeout"}),
         ("nobara-legacy-rocm-build-5824", {"page_pool_size", "cwsr_enable=0"}),
         ("debian-13-legacy-rocm-build-5562", {"gttsize and pages_limit", "page_pool_size"}),
-        ("noamsto-nix-amd-ai-42", set()),
+        ("noamsto-nix-amd-ai-42", {"page_pool_size", "lockup_timeout"}),
+        ("zbook-ultra-strix-halo-optimizations",
+         {"pages_limit starves the system", "gttsize and pages_limit", "iommu=pt"}),
+        ("bosgame-m5-thefrontierlab", {"pages_limit above RAM", "gttsize and pages_limit", "iommu off"}),
+        ("modinfo-invokeai-9539", set()),
         ("amd-ttm-default", set()),
         ("ubuntu-192gb-capped", {"pages_limit above RAM"}),
     ],
-)
+)  # fmt: skip
 def test_real_boxes(name: str, found: set[str]) -> None:
     assert rules(lint(real(name), "box")) == found
 

@@ -90,7 +90,7 @@ debian = st.from_regex(r"\A([0-9]:)?[0-9][0-9az.+~]{0,6}(-[0-9az.+~]{1,4})?\Z")
 
 
 @needs_dpkg
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(debian, debian)
 def test_dpkg_says_the_same_of_anything(one: str, other: str) -> None:
     assert versions.dpkg(one, other) == real_dpkg(one, other)

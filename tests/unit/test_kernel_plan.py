@@ -138,3 +138,29 @@ id="4ce7a933859f4a76a5111fba2d010ca3-5.13.0-0.rc3.25.fc35.x86_64"
     name = "/boot/loader/entries/4ce7a933859f4a76a5111fba2d010ca3-5.13.0-0.rc3.25.fc35.x86_64.conf"
     words = ("ro", "no_timer_check", "net.ifnames=0", "console=tty1", "console=ttyS0,115200n8")
     assert seen.entries == (Entry(name, words),)
+
+
+def test_grubbys_output_with_tuneds_variables() -> None:
+    """oamg/leapp-repository pull request 1302; the title is cut off there, and the id is not in it."""
+    info = """\
+index=0
+kernel="/boot/vmlinuz-5.14.0-518.el9.x86_64"
+args="ro console=ttyS0,115200 rhgb quiet crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M $tuned_params net.ifnames=0"
+root="/dev/mapper/rhel_ibm--p8--kvm--03--guest--02-root"
+initrd="/boot/initramfs-5.14.0-518.el9.x86_64.img $tuned_initrd"
+title="Red Hat Enterprise"
+id="4ce7a933859f4a76a5111fba2d010ca3-5.14.0-518.el9.x86_64"
+"""
+    seen = KernelStates().process(["loader grubby", *(f"default {line}" for line in info.splitlines())])
+    assert seen.entries[0].words[-2:] == ("$tuned_params", "net.ifnames=0")
+    assert next_line(seen, ("x=1",))[-3:] == ("$tuned_params", "net.ifnames=0", "x=1")
+
+
+def test_grubby_puts_quotes_around_quotes() -> None:
+    """Seen with grubby-bls 8.40-68."""
+    lines = ['default args="ro dyndbg="file x.c +p""', 'default id="m-1-1"']
+    assert KernelStates().process(["loader grubby", *lines]).entries[0].words == ("ro", 'dyndbg="file x.c +p"')
+
+
+def test_grubby_without_a_default_entry() -> None:
+    assert KernelStates().process(["loader grubby", "options /boot/loader/entries/m-1-1.conf ro"]).entries == ()

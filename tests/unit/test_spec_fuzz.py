@@ -24,7 +24,7 @@ management: 10.43.0.0/24
 links_range: 10.44.0.0/16
 defaults: {os: fedora-43, backend: rocm, reboot: never, ssh: {user: admin, port: 2222, key: ~/.ssh/id_ed25519}}
 groups:
-  big: {board: framework-desktop, memory: {installed: 128GiB, reserve: 8GiB}, iommu: off}
+  big: {board: framework-desktop, memory: {installed: 128GiB, reserve: 8GiB}, iommu: off, tuning: none}
 nodes:
   halo1: {id: 1, address: 10.43.0.11, group: big, kernel: own}
   halo2: {id: 2, address: 10.43.0.12, group: big, memory: {gpu: 96GiB}}

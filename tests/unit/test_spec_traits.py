@@ -38,7 +38,7 @@ def lab(folder: Path, node: str = "", *, defaults: str = "", groups: str = "", v
 def test_what_nobody_says(tmp_path: Path) -> None:
     node = lab(tmp_path).node("halo2")
     assert (node.os, node.board, node.backend, node.kernel) == ("fedora-43", None, "cpu", "own")
-    assert (node.iommu, node.reboot, node.group) == ("untouched", "when-needed", None)
+    assert (node.iommu, node.tuning, node.reboot, node.group) == ("untouched", "performance", "when-needed", None)
     assert node.memory.model_dump() == {"installed": None, "gpu": None, "reserve": None}
     assert node.ssh.model_dump() == {"user": "root", "port": 22, "key": None}
 

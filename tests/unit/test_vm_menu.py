@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.menu import DOWN, ENTER, HOME, Menu, entries, path_to
+from tests.vm.menu import DOWN, ENTER, HOME, Menu, Prompt, entries, path_to
 
 # As Debian 13's update-grub wrote it, less what stands in the entries.
 CFG = """\
@@ -63,3 +63,11 @@ def test_a_menu_gets_its_keys_once_it_is_drawn() -> None:
     assert menu.keys(b"Debian GNU/Linux") == b""
     assert menu.keys(b"GNU GRUB  version 2.12") == HOME + DOWN * 2 + ENTER
     assert menu.keys(b"GNU GRUB") == b""
+
+
+def test_a_question_gets_its_answer_as_often_as_it_is_asked() -> None:
+    lock = Prompt("Please unlock disk", "open sesame")
+    assert lock.keys(b"Loading initial ramdisk ...\r\nPlease unl") == b""
+    assert lock.keys(b"ock disk root: ") == b"open sesame" + ENTER
+    assert lock.keys(b"\r\ncryptsetup failed, bad password or options?\r\n") == b""
+    assert lock.keys(b"Please unlock disk root: ") == b"open sesame" + ENTER

@@ -18,7 +18,7 @@ from tests.vm.qemu import Nic
 
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs",
-    "ip": "iproute2", "setpriv": "util-linux", "unshare": "util-linux",
+    "qemu-img": "qemu-utils", "ip": "iproute2", "setpriv": "util-linux", "unshare": "util-linux",
 }  # fmt: skip
 """Programs, and the Debian package of each."""
 
@@ -32,8 +32,15 @@ nodes:
 models:
   nonsense: {{random: llama-spm}}
 serves:
-  chat: {{model: nonsense, controller: {first}, port: 8080, context: 2048}}
+  chat: {{model: nonsense, controller: {controller}, port: 8080, context: 2048{workers}}}
 """
+
+LINK = """\
+links:
+  - ethernet: {{{ends}}}
+    subnet: 10.112.0.0/24
+"""
+"""Nobody puts it up: a worker must have a link for the inventory to be one."""
 
 
 def missing_packages() -> list[str]:
@@ -128,13 +135,16 @@ class Machines:
         self.network.down()
         self._lock.close()
 
-    def make(self, name: str, *, memory: int = 512, image: Image | None = None) -> Machine:
-        """A fresh one, switched off. A name keeps its address for the whole run; `memory` in MiB."""
+    def make(self, name: str, *, memory: int = 512, image: Image | None = None, direct: bool = False) -> Machine:
+        """A fresh one, switched off. A name keeps its address for the whole run; `memory`: MiB."""
         assert name not in self.made, f"{name} is there already"
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         image = image or self.image
         folder = image.machine(self.home / "machines" / name)
-        machine = Machine(name, folder, image.key, image.host_key, self.network.nic(number), memory)
+        nic = self.network.nic(number)
+        machine = Machine(
+            name, folder, image.key, image.host_key, nic, memory, passphrase=image.passphrase, direct=direct
+        )
         self.made[name] = machine
         return machine
 
@@ -144,18 +154,27 @@ class Machines:
         machine.kill()
         machine.disk.unlink()
 
-    def lab(self, folder: Path, *machines: Machine) -> Lab:
+    def lab(self, folder: Path, controller: Machine, *workers: Machine) -> Lab:
         """An inventory pair of them in this folder, called test, with their host keys known already."""
+        machines = (controller, *workers)
         lab = Lab(folder, self.instance, {machine.name: machine.address for machine in machines})
         nodes = "\n".join(
             f"  {machine.name}: {{id: {number}, address: {machine.address}, ssh: {{key: {machine.key}}}}}"
             for number, machine in enumerate(machines, start=1)
         )
-        lab.yml.write_text(INVENTORY.format(network=self.network.subnet, nodes=nodes, first=machines[0].name))
+        text = INVENTORY.format(
+            network=self.network.subnet,
+            nodes=nodes,
+            controller=controller.name,
+            workers=f", workers: [{', '.join(machine.name for machine in workers)}]" if workers else "",
+        )
+        if workers:
+            text += LINK.format(ends=", ".join(f"{machine.name}: absent0" for machine in machines))
+        lab.yml.write_text(text)
         lab.inventory.write_text((ROOT / "inventory/lab.py").read_text())
         state = lab.home() / "labs/test"
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir(mode=0o700, parents=True)
         (state / "known_hosts").write_text("".join(f"{m.address} {m.host_key}\n" for m in machines))
-        (state / "id_ed25519").symlink_to(machines[0].key)  # where Lab.ssh() looks for it
+        (state / "id_ed25519").symlink_to(controller.key)  # where Lab.ssh() looks for it
         return lab

@@ -41,6 +41,8 @@ ExecStopPost=/bin/systemctl --no-block poweroff
 @dataclass(frozen=True)
 class Image:
     folder: Path
+    passphrase: str = ""
+    """That its machines ask for at boot."""
 
     @property
     def disk(self) -> Path:
@@ -69,20 +71,23 @@ def digest(packages: tuple[str, ...]) -> str:
     return hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
 
 
-def image(*more: str) -> Image:
-    """From the cache, or built, with these packages besides. One at a time here; who had to wait finds it made."""
+def image(*more: str, passphrase: str = "") -> Image:
+    """From the cache, or built, with these packages besides. One at a time here; who had to wait finds it made.
+
+    passphrase: of its encrypted root; left out: not encrypted.
+    """
     packages = (*PACKAGES, *more)
-    folder = cache("vm") / f"{SUITE}-{digest(packages)}"
+    folder = cache("vm") / f"{SUITE}-{digest((*packages, passphrase))}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             print(f"building a disk with a kernel and a boot loader in {folder}", file=sys.stderr)
-            _build(folder, packages)
-    return Image(folder)
+            _build(folder, packages, passphrase)
+    return Image(folder, passphrase)
 
 
-def _build(folder: Path, packages: tuple[str, ...]) -> None:
+def _build(folder: Path, packages: tuple[str, ...], passphrase: str) -> None:
     scratch = folder.with_suffix(".building")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700)
@@ -91,10 +96,17 @@ def _build(folder: Path, packages: tuple[str, ...]) -> None:
     _write(scratch / "authorized_keys", login.public + "\n")
     _write(scratch / "ssh_host_ed25519_key", host.private)
     _write(scratch / "ssh_host_ed25519_key.pub", host.public + "\n")
-    command = ["sh", str(SCRIPT), str(scratch), SUITE, ",".join(packages), str(uuid.uuid4())]
+    command = ["sh", str(SCRIPT), str(scratch), SUITE, ",".join(packages), str(uuid.uuid4()), passphrase]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"the disk cannot be built: {done.stderr[-2000:]}"
-    settling = Machine("settling", scratch, scratch / "id_ed25519", host.public, units={"settle.service": SETTLE})
+    settling = Machine(
+        "settling",
+        scratch,
+        scratch / "id_ed25519",
+        host.public,
+        units={"settle.service": SETTLE},
+        passphrase=passphrase,
+    )
     settling.power_on()
     try:
         settling.wait_off()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,13 +12,12 @@ from pathlib import Path
 from paramiko import SSHClient, SSHException
 from paramiko.hostkeys import HostKeyEntry
 
-from tests.vm.menu import Menu, entries, path_to
+from tests.vm.disk import direct, read
+from tests.vm.menu import Menu, Prompt, entries, path_to
 from tests.vm.qemu import Hardware, Nic, Qemu
 
 BOOT_SECONDS = 600
 """Software emulation beside other work: a boot takes 20 to 60 s alone."""
-
-PARTITION = 1 << 20
 
 
 @dataclass
@@ -32,6 +30,10 @@ class Machine:
     nic: Nic | None = None
     memory: int = 512
     units: Mapping[str, str] = field(default_factory=dict)
+    passphrase: str = ""
+    """Typed whenever the guest asks for one."""
+    direct: bool = False
+    """Booted by QEMU itself, past the boot loader."""
     boots: int = 0
     """How often QEMU was started."""
     failure: str = ""
@@ -140,17 +142,18 @@ class Machine:
         """QEMU once, to its end."""
         menu = Menu(path_to(self._entry, self.menu()) if self._entry else [])
         self._entry = None
+        lock = Prompt("Please unlock disk", self.passphrase)
         with self.console.open("ab") as console:
 
             def drawn(data: bytes) -> bytes:
                 console.write(data)
                 console.flush()
-                return menu.keys(data)
+                return menu.keys(data) + lock.keys(data)
 
             self._boot_begin = console.tell()
-            self._qemu = Qemu(
-                Hardware(self.name, self.disk, self.memory, self.nic, self.units), self.folder / "qemu.log"
-            )
+            loaded = direct(self.disk, self.folder) if self.direct else None
+            hardware = Hardware(self.name, self.disk, self.memory, self.nic, self.units, loaded)
+            self._qemu = Qemu(hardware, self.folder / "qemu.log")
             self.boots += 1
             if self._cut:
                 self._qemu.kill()
@@ -178,16 +181,10 @@ class Machine:
             client.get_host_keys().add(self.address, entry.key.get_name(), entry.key)
             client.connect(
                 self.address, username="root", key_filename=str(self.key), allow_agent=False, look_for_keys=False,
-                timeout=5, banner_timeout=30, auth_timeout=60,
+                timeout=30, banner_timeout=30, auth_timeout=60,  # the first one bounds the key exchange too
             )  # fmt: skip
             yield client
 
-    def read(self, path: str) -> str | None:
-        """A file as the boot loader sees it: from the disk, without the guest. None where there is none."""
-        disk = f"{self.disk}?offset={PARTITION}"
-        done = subprocess.run(["debugfs", "-R", f"cat {path}", disk], capture_output=True, text=True, check=True)
-        return None if "File not found" in done.stderr else done.stdout
-
     def menu(self) -> dict[str, list[int]]:
         """The entries that GRUB will offer: see menu.entries()."""
-        return entries(self.read("/boot/grub/grub.cfg") or "", self.read("/boot/grub/custom.cfg") or "")
+        return entries(read(self.disk, "/boot/grub/grub.cfg") or "", read(self.disk, "/boot/grub/custom.cfg") or "")

@@ -1,4 +1,4 @@
-"""GRUB's menu from outside: where an entry is in it, and the keys that choose it on the serial line. Pure."""
+"""A guest's questions on the serial line, GRUB's menu and a passphrase, and the keys that answer them. Pure."""
 
 from __future__ import annotations
 
@@ -70,3 +70,20 @@ class Menu:
             return b""
         self._seen = self._seen.split(HEADER, 1)[1]
         return HOME + DOWN * self._left.pop(0) + ENTER
+
+
+class Prompt:
+    """Answers one question, as often as it is asked."""
+
+    def __init__(self, question: str, answer: str) -> None:
+        self._question, self._answer = question.encode(), answer.encode() + ENTER
+        self._seen = b""
+
+    def keys(self, drawn: bytes) -> bytes:
+        """To be sent after this was drawn; nothing most of the time."""
+        self._seen += drawn
+        if self._question not in self._seen:
+            self._seen = self._seen[-len(self._question) :]
+            return b""
+        self._seen = b""
+        return self._answer

@@ -25,6 +25,15 @@ class Nic:
 
 
 @dataclass(frozen=True)
+class Direct:
+    """What QEMU boots itself, past the boot loader, as a hypervisor or a net boot does it."""
+
+    kernel: Path
+    initramfs: Path
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Hardware:
     name: str
     disk: Path
@@ -34,6 +43,7 @@ class Hardware:
     """Left out: no network at all. With it there is a second interface too, which leads out by QEMU's own NAT."""
     units: Mapping[str, str] = field(default_factory=dict)
     """systemd units that the guest finds at every boot, by name; multi-user.target wants them."""
+    direct: Direct | None = None
 
     def command(self, control: int, serial: int) -> list[str]:
         """QEMU's command line, with sockets for QMP and the serial line.
@@ -55,6 +65,9 @@ class Hardware:
                 "-device", f"virtio-net-pci,netdev=lan,mac={self.nic.mac},romfile=",
                 "-netdev", "user,id=outside", "-device", "virtio-net-pci,netdev=outside,romfile=",
             ]  # fmt: skip
+        if self.direct is not None:
+            command += ["-kernel", str(self.direct.kernel), "-initrd", str(self.direct.initramfs)]
+            command += ["-append", self.direct.arguments]
         for name, value in self._credentials().items():
             text = base64.b64encode(value.encode()).decode()
             command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={text}"]
