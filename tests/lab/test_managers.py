@@ -173,10 +173,12 @@ def listeners(lab: Lab) -> Iterator[None]:
     yield
     for node in lab.addresses:
         lab.ssh(node, "systemctl stop listen")
-    for node in workers:
-        lab.ssh(node, "systemctl start halofleet-rpc-server")
+    for node in workers:  # the server gives up on a worker that does not listen yet
+        listens = f"ss -ltnH | grep -q ':{RPC} '"
+        lab.ssh(node, f"systemctl start halofleet-rpc-server; until {listens}; do sleep 0.2; done")
     health = f"curl -fs http://{lab.addresses['halo1']}:8080/health >/dev/null"
-    wait = f"for try in $(seq 100); do if {health}; then exit 0; fi; sleep 0.5; done; exit 1"
+    wait = f"for try in $(seq 150); do if {health}; then exit 0; fi; sleep 0.5; done; "
+    wait += "journalctl -n 30 -u halofleet-server-chat >&2; exit 1"
     lab.ssh("halo1", f"systemctl start halofleet-server-chat; {wait}")
 
 
