@@ -5,6 +5,8 @@ from __future__ import annotations
 MARKER = "/run/halofleet-network.loaded"
 CONF = "/etc/NetworkManager/conf.d/90-halofleet.conf"
 SYSCTL = "/etc/sysctl.d/90-halofleet-links.conf"
+LINK_FILES = ("etc/systemd/network/*", "etc/NetworkManager/*/*", "etc/sysctl.d/*")
+"""Where all of them are, below the root."""
 FILES = {
     "networkd": "/etc/systemd/network/05-halofleet-{}.network",
     "NetworkManager": "/etc/NetworkManager/system-connections/halofleet-{}.nmconnection",

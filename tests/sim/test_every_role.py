@@ -11,6 +11,7 @@ import pytest
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 from tests.sim.host import SimHost
+from tests.sim.links import LINK_FILES
 
 CASES = [
     ("preflight", "halo1"),
@@ -32,8 +33,6 @@ CASES = [
 every_case = pytest.mark.parametrize(("role", "node"), CASES)
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS)
 Stages = Callable[..., Stage]
-
-LINK_FILES = ("etc/systemd/network/*", "etc/NetworkManager/*/*", "etc/sysctl.d/*")
 
 
 def _ready(stage: Stage, role: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 from tests.sim.host import SimHost
-from tests.sim.links import MARKER, file, reload, up, written
+from tests.sim.links import LINK_FILES, MARKER, file, reload, up, written
 from tests.sim.network import LO
 
 Stages = Callable[..., Stage]
@@ -233,9 +233,10 @@ def test_foreign_routes_and_forwarding_elsewhere_are_nobodys_business(stages: St
     assert foreign <= sim.network.routes
 
 
-def test_a_reboot_leaves_a_chain_as_it_was(stages: Stages) -> None:
-    stage, sim = chain(stages, "fedora", "halo1")
-    for path in sim.files.real("/etc/systemd/network").iterdir():
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_reboot_leaves_a_chain_as_it_was(stages: Stages, flavour: str) -> None:
+    stage, sim = chain(stages, flavour, "halo1")
+    for path in [path for place in LINK_FILES for path in sim.root.glob(place)]:
         os.utime(path, (1_700_000_000, 1_700_000_000))
     sim.reboot()
     assert routes(sim) == ROUTES["halo1"]
