@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 NETWORKD = "systemd-networkd.service"
+NETWORK_MANAGER = "NetworkManager.service"
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,14 @@ DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-ne
     brings=_APT,
     mesa="25.0.7-2+deb13u1",
 )
-# Server: NetworkManager and chrony; systemd-networkd is a package of its own. It has no more of diffutils, findutils,
-# gzip and tar than Fedora promises: nothing.
+# Server: NetworkManager and chrony; systemd-networkd is a package that it does not have. It has no more of diffutils,
+# findutils, gzip and tar than Fedora promises: nothing.
 FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
-    programs=frozenset({"dnf", "rpm", "restorecon", "rpmkeys", "lastlog"}),
-    enabled=frozenset({"chronyd.service"}),
+    programs=frozenset({"dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli"}),
+    enabled=frozenset({"chronyd.service", NETWORK_MANAGER}),
     selinux=True,
     brings=_BUILD
     | {
@@ -99,7 +100,6 @@ FEDORA = Flavour(
         "amdrocm-base10.0": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
-        "systemd-networkd": _brings(disabled=NETWORKD),
         "tar": _brings("tar"),
         "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },

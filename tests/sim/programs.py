@@ -22,8 +22,9 @@ REAL = frozenset(
 OPTIONAL = frozenset(
     re.findall(
         r"\S+",
-        "apt-get clevis cmake cmp dnf dpkg dpkg-query dracut find grubby gzip lastlog lastlogin lsinitramfs lsinitrd "
-        "nft ninja restorecon rpm rpmkeys strip tar tuned-adm update-grub update-initramfs vulkaninfo xargs",
+        "apt-get busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iptables lastlog "
+        "lastlogin lsinitramfs lsinitrd nft ninja nmcli restorecon rpm rpmkeys strip tar tuned-adm ufw update-grub "
+        "update-initramfs vulkaninfo xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""
