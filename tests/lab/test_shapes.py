@@ -1,0 +1,159 @@
+"""Hosts of other families: a stand-in for Fedora and one for Ubuntu 26.04 beside a Debian, booted and used for real."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inventory.spec import load
+from roles.doctor.look import Boxes
+from tests.lab.conftest import impossible
+from tests.lab.harness import ROOT, Lab, make_lab
+
+SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43", "halo3": "ubuntu-26.04"}
+DEBIAN, FEDORA, UBUNTU = SYSTEMS
+
+
+def mixed(folder: Path) -> Lab:
+    """The shipped lab, its nodes of three families. Addresses and links stay as they are."""
+    lab = make_lab(folder, "test-shapes-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
+    text = lab.yml.read_text()
+    for name, system in SYSTEMS.items():
+        text = re.sub(rf"({name}: {{.*)}}", rf"\1, os: {system}}}", text)
+    lab.yml.write_text(text)
+    assert {name: node.os for name, node in load(lab.yml).nodes.items()} == SYSTEMS
+    return lab
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if reason := impossible():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must run the lab tier: {reason}")
+        pytest.skip(reason)
+    found = mixed(tmp_path_factory.mktemp("shapes"))
+    found.down().ok()  # what a killed test run may have left
+    found.up().ok()
+    yield found
+    found.down().ok()
+
+
+def test_they_are_what_the_inventory_says(shapes: Lab) -> None:
+    for name, system in SYSTEMS.items():
+        assert shapes.ssh(name, '. /etc/os-release; echo "$ID-$VERSION_ID"').strip() == system
+        assert shapes.ssh(name, "systemctl --failed --no-legend --plain").split() == []
+        assert shapes.ssh(name, "curl -sI http://deb.debian.org >/dev/null && echo out").strip() == "out"
+    for name in (FEDORA, UBUNTU):
+        assert "stand-in" in shapes.ssh(name, ". /etc/os-release; echo $PRETTY_NAME")
+
+
+def test_running_it_again_changes_nothing(shapes: Lab) -> None:
+    done = shapes.pyinfra("-y", "--json", "@local", "deploys/virtual_lab.py", "--data", f"lab={shapes.yml}").ok()
+    assert done.totals["success"] == 0
+
+
+# --- Fedora -----------------------------------------------------------------------------------------------------------
+
+
+def test_dnf_installs_from_the_signed_repository_and_nothing_else_installs(shapes: Lab) -> None:
+    assert shapes.ssh(FEDORA, "for c in apt-get apt dpkg dpkg-query; do command -v $c || echo none; done").split() == [
+        "none"
+    ] * 4
+    assert shapes.ssh(FEDORA, "command -v cmp || echo none").strip() == "none"
+    shapes.ssh(FEDORA, "dnf install -y --setopt=install_weak_deps=False diffutils")
+    shapes.ssh(FEDORA, "cmp /etc/hostname /etc/hostname && rpm -q diffutils")
+    assert shapes.ssh(FEDORA, "rpm -q --whatprovides system-release --qf '%{VERSION}'").strip() == "43"
+    shapes.ssh(FEDORA, "dnf remove -y diffutils")
+    assert shapes.ssh(FEDORA, "command -v cmp || echo none").strip() == "none"
+
+
+FORGED = """
+set -e
+cd $(mktemp -d)
+export GNUPGHOME=$PWD
+gpg --batch --quiet --passphrase '' --quick-generate-key nobody rsa3072 sign never 2>/dev/null
+mkdir forged
+cp /srv/fedora-43/make.rpm forged/
+rpmsign -D '_openpgp_sign gpg' -D '_gpg_name nobody' {sign} forged/make.rpm >/dev/null
+createrepo_c --quiet forged
+dnf install -y --repofrompath=forged,$PWD/forged --repo=forged --setopt=forged.gpgcheck=1 \
+    --setopt=forged.gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-43 make 2>&1 || true
+rpm -q make || true
+"""
+
+
+@pytest.mark.parametrize("sign", ["--resign", "--delsign"])
+def test_a_package_without_the_right_signature_is_refused(shapes: Lab, sign: str) -> None:
+    said = shapes.ssh(FEDORA, FORGED.replace("{sign}", sign))
+    assert "package make is not installed" in said
+    assert re.search(r"[Ss]ignature|OpenPGP|GPG", said), said
+
+
+def test_the_compiler_of_the_repository_compiles(shapes: Lab) -> None:
+    shapes.ssh(FEDORA, "dnf install -y --setopt=install_weak_deps=False cmake gcc gcc-c++ make ninja-build")
+    shapes.ssh(
+        FEDORA,
+        "cd $(mktemp -d) && echo '#include <thread>\nint main() { std::thread([] {}).join(); }' >a.cpp && "
+        "printf 'cmake_minimum_required(VERSION 3.20)\nproject(a)\nadd_executable(a a.cpp)\n' >CMakeLists.txt && "
+        "cmake -G Ninja -S . -B build && ninja -C build && strip build/a && build/a",
+    )
+
+
+def test_networkmanager_and_firewalld_are_fedoras(shapes: Lab) -> None:
+    assert "host0:connected" in shapes.ssh(FEDORA, "nmcli -t -f DEVICE,STATE device").split()
+    assert shapes.ssh(FEDORA, "systemctl is-active NetworkManager firewalld; true").split() == ["active", "active"]
+    assert shapes.ssh(FEDORA, "systemctl is-active systemd-networkd; command -v networkctl; true").split() == [
+        "inactive"
+    ]
+    assert shapes.ssh(FEDORA, "firewall-cmd --get-default-zone; firewall-cmd --get-zone-of-interface=host0").split() == [
+        "FedoraWorkstation"
+    ] * 2
+    ports = shapes.ssh(FEDORA, "firewall-cmd --list-ports").split()
+    assert sorted(ports) == ["1025-65535/tcp", "1025-65535/udp"]
+    rules = shapes.ssh(FEDORA, "nft list ruleset")
+    assert "tcp dport 1025-65535 accept" in rules
+
+
+def test_a_service_that_does_not_stop_gets_sigabrt(shapes: Lab) -> None:
+    """Fedora's service.d/10-timeout-abort.conf is in force."""
+    said = shapes.ssh(
+        FEDORA,
+        "systemd-run --quiet --unit=stubborn -p TimeoutStopSec=1 sh -c 'trap \"\" TERM; while :; do sleep 1; done'; "
+        "sleep 1; systemctl stop stubborn 2>/dev/null; journalctl -u stubborn --no-pager -o cat",
+    )
+    assert "SIGABRT" in said
+
+
+# --- Ubuntu 26.04 -----------------------------------------------------------------------------------------------------
+
+
+def test_ubuntu_has_uutils_sudo_rs_dracut_and_netplan(shapes: Lab) -> None:
+    assert "uutils" in shapes.ssh(UBUNTU, "cp --version")
+    assert "uutils" in shapes.ssh(UBUNTU, "/usr/bin/env --version")
+    assert "sudo-rs" in shapes.ssh(UBUNTU, "sudo --version 2>&1")
+    assert shapes.ssh(UBUNTU, "sudo -n -u nobody id -un").strip() == "nobody"
+    assert shapes.ssh(UBUNTU, "command -v dracut update-initramfs; true").split() == ["/usr/bin/dracut"]
+    assert shapes.addresses[UBUNTU] in shapes.ssh(UBUNTU, "netplan get ethernets.host0.addresses")
+    assert "netplan-host0" in shapes.ssh(UBUNTU, "networkctl status host0")
+
+
+def test_apt_goes_on_working_above_the_diversions(shapes: Lab) -> None:
+    shapes.ssh(UBUNTU, "apt-get update -qq && apt-get install -y -qq --reinstall coreutils sudo >/dev/null")
+    assert "uutils" in shapes.ssh(UBUNTU, "cp --version")
+    assert "sudo-rs" in shapes.ssh(UBUNTU, "sudo --version 2>&1")
+
+
+def test_every_family_says_the_same_of_itself(shapes: Lab) -> None:
+    """The doctor's script, which looks with nearly every tool there is, answers in every family's words alike."""
+    script = "\n".join(str(Boxes().command()).splitlines())
+    kinds = {}
+    for name in SYSTEMS:
+        lines = shapes.ssh(name, script).splitlines()
+        kinds[name] = {line.split(" ", 1)[0] for line in lines if not line.startswith(("dmesg", "package"))}
+    assert kinds[DEBIAN] - kinds[UBUNTU] <= {"unread"}
+    assert kinds[DEBIAN] - kinds[FEDORA] <= {"unread"}
