@@ -1,8 +1,8 @@
 """Make the RPM repository of a Fedora-shaped host: `make_rpms.py REPOSITORY RELEASE KEY_ID WORD...`, inside its root.
 
 A WORD is NAME=DEBIAN: the Fedora package NAME brings what this Debian package brings, with all that it depends on and
-the tree has not; NAME<DEBIAN:GLOB,GLOB: it carries files that are in the tree now, which leave the tree; NAME:DEBIAN: the
-tree has it, and the package only says so. Standard library only, and the tools of rpm, createrepo-c and dpkg.
+the tree has not; NAME<DEBIAN:GLOB,GLOB: it carries files that are in the tree now, which leave the tree; NAME:DEBIAN:
+the tree has it, and the package only says so. Standard library only, and the tools of rpm, createrepo-c and dpkg.
 """
 
 from __future__ import annotations

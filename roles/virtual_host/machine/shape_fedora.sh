@@ -29,6 +29,8 @@ unset GNUPGHOME
 # --- dnf and rpm, and nothing else that installs --------------------------------------------------------------------
 printf '%%_dbpath /usr/lib/sysimage/rpm\n' >/etc/rpm/macros
 ln -s dnf5 /usr/bin/dnf
+# Debian switches it on, Fedora does not have it: it makes a repository of all that is installed.
+rm /etc/dnf/libdnf5-plugins/local.conf
 cat >/etc/yum.repos.d/fedora.repo <<EOF
 [fedora]
 name=halofleet's stand-in for Fedora \$releasever

@@ -1,12 +1,12 @@
 #!/bin/sh
 # tree_debian.sh TARBALL SUITE PACKAGES [MIRROR [SHAPE_SCRIPT ARGUMENT...]]: a Debian, and what SHAPE_SCRIPT makes of it.
 # tree_debian.sh TARBALL SUITE PACKAGES MIRROR '' KEY: an Ubuntu, whose archive is signed with KEY.
+# shellcheck disable=SC2016  # mmdebstrap's shell expands what is in single quotes
 set -eu
 tarball=$1 suite=$2 packages=$3 mirror=${4-} shape=${5-}
 here=$(dirname "$0")
 [ $# -lt 5 ] || shift 5
 
-# shellcheck disable=SC2016  # mmdebstrap's shell expands them
 # What must differ from host to host is made by nobody here; apt's timers would work beside the tests.
 set_up() {
 	mmdebstrap --variant=minbase --include="$packages" "$@" \
