@@ -21,7 +21,6 @@ PACKAGES: Table = {
         "libgomp",
         "nftables",
         "procps-ng",
-        "systemd-networkd",
         "tar",
     ),
 }

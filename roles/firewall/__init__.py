@@ -12,4 +12,4 @@ from roles.lib.paths import paths
 @deploy("firewall")
 def firewall(plan: Firewall) -> None:
     paths(wanted=files(plan), name="rules and unit")
-    rules_loaded(name="rules loaded")
+    rules_loaded(firewall=plan, name="rules loaded")

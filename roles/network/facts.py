@@ -9,7 +9,10 @@ from typing import Any
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.network.plan import MARKER, PREFIX
+from roles.network.managers import CONF, MANAGERS, SYSCTL, detect
+
+MARKER = "/run/halofleet-network.loaded"
+"""Touched when the network manager was told to read our files."""
 
 SeenRoute = tuple[str, str, str]
 """A route's destination, gateway and source; empty where it has none."""
@@ -27,25 +30,36 @@ class Device:
 
 @dataclass(frozen=True)
 class Links:
-    networkd: bool = False
-    """systemd-networkd is enabled and runs."""
+    manager: str = ""
+    """The one that keeps the links, a key of MANAGERS; empty where the host has none."""
+    active: frozenset[str] = frozenset()
+    """Of the managers, those that run."""
+    starts: bool = False
+    """systemd-networkd starts with the host."""
     unread: frozenset[str] = frozenset()
-    """Interfaces whose file was written after networkd was last told to read them, and after the boot."""
+    """Files of ours that were written after the manager was last told to read them, and after the boot."""
+    profiles: dict[str, str] = field(default_factory=dict)
+    """What NetworkManager has of ours: the interface that the profile is for, the one that it is in use on."""
     devices: dict[str, Device] = field(default_factory=dict)
 
 
 class LinkStates(FactBase[Links]):
-    def command(self) -> StringCommand:
+    """address: where SSH reaches the node."""
+
+    def command(self, address: str) -> StringCommand:
         # PID 1's start, not the kernel's: a container boots later than the machine it is on.
         booted = (
             "booted=$(( $(sed -n 's/^btime //p' /proc/stat) + $(cut -d' ' -f22 /proc/1/stat) / $(getconf CLK_TCK) )); "
         )
         newer = f'if [ -e {MARKER} ]; then [ "$f" -nt {MARKER} ]; else [ "$(stat -c %Y "$f")" -ge $booted ]; fi'
+        ours = " ".join([*(f"{manager.prefix}*{manager.suffix}" for manager in MANAGERS.values()), CONF, SYSCTL])
         return StringCommand(
-            "if systemctl is-active --quiet systemd-networkd && systemctl is-enabled --quiet systemd-networkd; "
-            f"then echo networkd; fi; {booted}"
-            f'for f in {PREFIX}*.network; do if [ -e "$f" ] && {newer}; then f=${{f#{PREFIX}}}; '
-            'echo "unread ${f%.network}"; fi; done; '
+            f"{detect(address)}"
+            "if systemctl is-enabled --quiet systemd-networkd 2>/dev/null; then echo starts; fi; "
+            'if [ -n "$nm" ]; then LC_ALL=C nmcli -t -f NAME,DEVICE connection show | '
+            "sed -n 's/^halofleet-\\([^:]*\\):/profile \\1 /p'; fi; "
+            f"{booted}"
+            f'for f in {ours}; do if [ -e "$f" ] && {newer}; then echo "unread $f"; fi; done; '
             "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding | sed 's,.*/\\(.*\\)/forwarding,forwards \\1,'; "
             "ip -j -4 address show; ip -j -4 route show"
         )
@@ -58,11 +72,17 @@ class LinkStates(FactBase[Links]):
         for route in listed[1] if len(listed) > 1 else ():
             if "dev" in route and "gateway" in route:
                 routes[route["dev"]].add((route["dst"], route["gateway"], route.get("prefsrc", "")))
-        forwarding = {word[1] for word in words if word[0] == "forwards"}
+
+        def said(what: str) -> list[str]:
+            return [word[1] for word in words if word[0] == what]
+
         return Links(
-            ["networkd"] in words,
-            frozenset(word[1] for word in words if word[0] == "unread"),
-            {item["ifname"]: _device(item, routes, forwarding) for item in listed[0]},
+            "".join(said("manager")),
+            frozenset(said("active")),
+            ["starts"] in words,
+            frozenset(said("unread")),
+            {word[1]: word[2] for word in words if word[0] == "profile"},
+            {item["ifname"]: _device(item, routes, frozenset(said("forwards"))) for item in listed[0]},
         )
 
     @staticmethod
@@ -70,7 +90,7 @@ class LinkStates(FactBase[Links]):
         return Links()
 
 
-def _device(item: dict[str, Any], routes: dict[str, set[SeenRoute]], forwarding: set[str]) -> Device:
+def _device(item: dict[str, Any], routes: dict[str, set[SeenRoute]], forwarding: frozenset[str]) -> Device:
     name = item["ifname"]
     return Device(
         tuple(f"{info['local']}/{info['prefixlen']}" for info in item.get("addr_info", ())),

@@ -1,4 +1,4 @@
-"""networkd takes up the files of the links."""
+"""The host's network manager takes up the files of the links."""
 
 from __future__ import annotations
 
@@ -6,48 +6,75 @@ import shlex
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 
+from roles.lib.paths import paths
 from roles.lib.remote import Commands, current, look
-from roles.network.facts import Device, Links, LinkStates, SeenRoute
-from roles.network.plan import MARKER, Interface, Network
+from roles.lib.stop import Failed
+from roles.network.facts import MARKER, Device, Links, LinkStates, SeenRoute
+from roles.network.managers import MANAGERS, NETWORK_MANAGER, NETWORKD, PATTERNS, SYSCTL, Manager, files
+from roles.network.plan import Interface, Network
 
 WAIT = (
     "for try in $(seq 50); do if {check}; then exit 0; fi; sleep 0.2; done; "
-    "echo interface {dev} has not got {what} after 10 s: networkctl status {dev} >&2; exit 1"
+    "echo interface {dev} has not got {what} after 10 s: {status} >&2; exit 1"
 )
 MTU = "ip -o link show dev {dev} | grep -qF ' mtu {mtu} '"
 FORWARDING = "grep -qx 1 /proc/sys/net/ipv4/conf/{dev}/forwarding"
 ADDRESS = "ip -4 -o address show dev {dev} | grep -qF {address}"
 ROUTE = "ip -4 route show {destination} | grep -qF 'via {gateway} dev {dev}'"
 
-# networkd may have taken it away at the reload.
+# The manager may have taken it away at the reload.
 NO_ADDRESS = f"ip address delete {{address}} dev {{dev}} 2>/dev/null || ! {ADDRESS}"
 NO_ROUTE = "ip route delete {destination} via {gateway} dev {dev} 2>/dev/null || ! " + ROUTE
 
 
 @operation()
 def links_up(network: Network) -> Commands:
-    """Every link has the planned address, MTU and routes and no other; only those that differ are touched."""
+    """Every link has its file, and the planned address, MTU and routes and no other; only those that differ are
+    touched."""
     host = current()
-    now = look(host, LinkStates)
+    now = look(host, LinkStates, address=str(network.management))
+    if not now.manager:
+        raise Failed(
+            f"{host.name}: neither systemd-networkd nor NetworkManager is there to keep the links. "
+            "Install one of them and start it"
+        )
+    wrote = False
+    wanted = files(network, now.manager, now.active)
+    for write in paths._inner(wanted, PATTERNS):
+        wrote = True
+        yield write
+    if wrote:
+        now = look(host, LinkStates, address=str(network.management))
+    starts = now.manager != NETWORKD or (now.starts and NETWORKD in now.active)
     strays = list(stray(network, now))
     changed = [interface for interface in network.interfaces if differs(interface, now, network.links_range)]
-    if now.networkd and not changed and not strays:
+    if starts and not (wrote or changed or strays or now.unread or forgotten(network, now)):
         host.noop(f"{len(network.interfaces)} links are as planned")
         return
-    if not now.networkd:
+    if not starts:
         yield StringCommand("systemctl enable --now --quiet systemd-networkd")
-    yield StringCommand("networkctl reload")
+    for name in sorted({now.manager, *now.active}):  # the other one lets go of what was its own
+        yield StringCommand(MANAGERS[name].reload)
+    if now.manager == NETWORK_MANAGER and len(network.interfaces):
+        yield StringCommand("sysctl -q -e -p", SYSCTL)
     for command in strays:
         yield StringCommand(command)
+    manager = MANAGERS[now.manager]
     for interface in changed:
-        yield StringCommand("networkctl reconfigure", QuoteString(interface.name))
-        yield StringCommand(wait(interface))
+        yield StringCommand(manager.up.format(dev=shlex.quote(interface.name)))
+        yield StringCommand(wait(interface, manager))
     yield StringCommand("touch", MARKER)
 
 
-def wait(interface: Interface) -> str:
+def forgotten(network: Network, now: Links) -> bool:
+    """Pure: whether NetworkManager still has a profile of a link that is not its own."""
+    own = {interface.name for interface in network.interfaces} if now.manager == NETWORK_MANAGER else set()
+    return not set(now.profiles) <= own
+
+
+def wait(interface: Interface, manager: Manager) -> str:
     """Pure: the command that ends when the interface has what the plan gives it."""
     dev, what = shlex.quote(interface.name), f"address {interface.address}"
     checks = [ADDRESS.format(dev=dev, address=interface.address)]
@@ -60,14 +87,17 @@ def wait(interface: Interface) -> str:
     for route in interface.routes:
         checks.append(ROUTE.format(dev=dev, destination=route.destination, gateway=route.via))
         what += f" route {route.destination}"
-    return WAIT.format(check=" && ".join(checks), dev=dev, what=what)
+    return WAIT.format(check=" && ".join(checks), dev=dev, what=what, status=manager.status.format(dev=dev))
 
 
 def differs(interface: Interface, now: Links, links_range: IPv4Network) -> bool:
-    """Pure: whether networkd has to look at this link again."""
+    """Pure: whether the manager has to look at this link again."""
     seen = now.devices.get(interface.name, Device())
-    if interface.name in now.unread:
+    manager = MANAGERS[now.manager]
+    if f"{manager.prefix}{interface.name}{manager.suffix}" in now.unread:
         return True
+    if now.manager == NETWORK_MANAGER and now.profiles.get(interface.name) != interface.name:
+        return True  # it may look right and be another program's
     if interface.name == "lo":  # it has 127.0.0.1 too, and is nobody's to forward from
         return interface.address not in seen.addresses
     wanted = {(str(route.destination), str(route.via), str(route.source or "")) for route in interface.routes}

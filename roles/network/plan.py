@@ -1,19 +1,13 @@
-"""Addresses, routes and MTUs on the dedicated links, as systemd-networkd files (systemd.network(5))."""
+"""Addresses, routes and MTUs on the dedicated links, whoever keeps them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from inventory.spec import Lab
 from inventory.spec.topology.links import Link
 from inventory.spec.topology.network import Route
-from roles.lib.paths import File
-from roles.lib.render import render
-
-PREFIX = "/etc/systemd/network/30-halofleet-"
-MARKER = "/run/halofleet-network.loaded"
-"""Touched when networkd was told to read our files."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +25,12 @@ class Interface:
 
 @dataclass(frozen=True)
 class Network:
-    """links_range: the lab's; an address or a route of ours there that this node should not have is taken away."""
+    """links_range: the lab's; an address or a route of ours there that this node should not have is taken away.
+    management: where SSH reaches the node."""
 
     interfaces: tuple[Interface, ...]
     links_range: IPv4Network
+    management: IPv4Address
 
 
 def plan(lab: Lab, name: str) -> Network:
@@ -54,17 +50,10 @@ def plan(lab: Lab, name: str) -> Network:
     if network.loopback is not None:  # first: the routes name it as their source
         purpose = "this node's address for nodes that have no link to it"
         found.insert(0, Interface("lo", purpose, f"{network.loopback}/32", None, (), forwards=False))
-    return Network(tuple(found), lab.spec.links_range)
+    return Network(tuple(found), lab.spec.links_range, lab.node(name).address)
 
 
 def _purpose(link: Link, name: str) -> str:
     if link.kind == "ethernet":
         return f"the fabric {link.name}"
     return f"the cable to {next(end.node for end in link.ends if end.node != name)}"
-
-
-def files(network: Network) -> tuple[File, ...]:
-    return tuple(
-        File(f"{PREFIX}{interface.name}.network", render("network/link.network.j2", interface=interface))
-        for interface in network.interfaces
-    )

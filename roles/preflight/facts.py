@@ -6,6 +6,8 @@ import shlex
 
 from pyinfra.api import FactBase, StringCommand
 
+from roles.firewall.facts import BROKEN
+from roles.network.managers import detect
 from roles.preflight.plan import Snapshot
 
 LOCK = "/run/halofleet.lock"
@@ -33,12 +35,13 @@ class Snapshots(FactBase[Snapshot]):
             # an address that is on no interface is translated on its way: then the way out is the way in
             "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh_interface \\1/p' | head -n 1; "
             f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
+            f"{detect(address)}{BROKEN}"
             f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
         pairs = [line.split(" ", 1) for line in output]
-        values = {key: value for key, value in pairs if key not in ("interface", "master")}
+        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken")}
         return Snapshot(
             os=values.get("os", ""),
             arch=values.get("arch", ""),
@@ -48,6 +51,8 @@ class Snapshots(FactBase[Snapshot]):
             ssh_interface=values.get("ssh_interface", ""),
             interfaces=frozenset(value for key, value in pairs if key == "interface"),
             lock=values.get("lock", ""),
+            manager=values.get("manager", ""),
+            broken=tuple(value for key, value in pairs if key == "broken"),
             masters=dict(value.split(" ", 1) for key, value in pairs if key == "master"),
         )
 

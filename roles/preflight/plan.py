@@ -16,6 +16,7 @@ from roles.llama_cpp.plan import Release, arch_of
 from roles.llama_cpp.plan import plan as release_plan
 from roles.models.plan import Model
 from roles.models.plan import plan as models_plan
+from roles.network.managers import NETWORKD
 
 LOCK_FIX = "wait for it to end; when its machine is gone, its lock is too, a minute later"
 
@@ -69,6 +70,10 @@ class Snapshot:
     """Who holds the lab's lock on this node; empty where this run has it, or nobody."""
     masters: Mapping[str, str] = field(default_factory=dict)
     """Interface -> the bridge or bond that it belongs to."""
+    manager: str = ""
+    """Which program keeps the links; empty where the host has none that can."""
+    broken: tuple[str, ...] = ()
+    """Firewalls that are meant to run and do not, each with its state."""
 
 
 def plan(lab: Lab, name: str) -> Expected:
@@ -136,9 +141,15 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         found.append(stop("architecture", seen.arch, expected.arch, "this box cannot run the lab's builds"))
     if not seen.systemd:
         found.append(stop("PID 1", "not systemd", "systemd", "halofleet's services are systemd units"))
-    elif expected.forwards and seen.systemd < FORWARDS_FROM:
+    elif expected.forwards and seen.manager == NETWORKD and seen.systemd < FORWARDS_FROM:
         fix = "let a node with a newer system be in the middle, or add a cable past this one"
         found.append(stop("systemd of a node in the middle", str(seen.systemd), f"{FORWARDS_FROM} or newer", fix))
+    if expected.interfaces and seen.systemd and not seen.manager:
+        fix = "systemctl enable --now NetworkManager, or systemd-networkd"
+        found.append(stop("network manager", "none", "systemd-networkd or NetworkManager", fix))
+    for firewall in seen.broken:
+        fix = "repair and start it, or disable it: it may close at the next boot what the links need"
+        found.append(stop("firewall", firewall, "one that runs, or none", fix))
     needed = FREE_TO_BUILD_MIB if builds else FREE_MIB
     if seen.free < needed:
         found.append(stop("free space in /var/lib", f"{seen.free} MiB", f"{needed} MiB", "make room"))

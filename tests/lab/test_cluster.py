@@ -248,7 +248,7 @@ def test_a_node_that_fails_means_no_ready(lab: Lab) -> None:
 WIPES = (
     "systemctl stop 'halofleet-*'; rm -rf /etc/systemd/system/halofleet-* /etc/halofleet; systemctl daemon-reload",
     "systemctl stop 'halofleet-*'; rm -rf /opt/halofleet /var/lib/halofleet/models",
-    "rm -f /etc/systemd/network/30-halofleet-*; networkctl reload; "
+    "rm -f /etc/systemd/network/05-halofleet-*; networkctl reload; "
     "for i in 1 2 3; do ip address flush dev usb4-$i 2>/dev/null; done",
     "systemctl stop 'halofleet-*'; userdel halofleet; rm -rf /var/lib/halofleet",
     "DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq nftables >/dev/null 2>&1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 NETWORKD = "systemd-networkd.service"
+NETWORK_MANAGER = "NetworkManager.service"
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,14 @@ DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-ne
     enabled=frozenset({NETWORKD}),
     brings=_APT,
 )
-# Server: NetworkManager and chrony; systemd-networkd is a package of its own. It has no more of diffutils, findutils,
-# gzip and tar than Fedora promises: nothing.
+# Server: NetworkManager and chrony; systemd-networkd is a package that it does not have. It has no more of diffutils,
+# findutils, gzip and tar than Fedora promises: nothing.
 FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
-    programs=frozenset({"dnf", "rpm", "restorecon", "lastlog"}),
-    enabled=frozenset({"chronyd.service"}),
+    programs=frozenset({"dnf", "rpm", "restorecon", "lastlog", "nmcli"}),
+    enabled=frozenset({"chronyd.service", NETWORK_MANAGER}),
     selinux=True,
     brings=_BUILD
     | {
@@ -80,7 +81,6 @@ FEDORA = Flavour(
         "make": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
-        "systemd-networkd": _brings("networkctl", disabled=NETWORKD),
         "tar": _brings("tar"),
     },
 )

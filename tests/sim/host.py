@@ -17,8 +17,10 @@ from typing import Any
 from tests.sim.boot import Boot
 from tests.sim.build import Build
 from tests.sim.files import Files, copy_tree, inodes
-from tests.sim.flavours import NETWORKD, Flavour
+from tests.sim.flavours import NETWORK_MANAGER, NETWORKD, Flavour
+from tests.sim.neighbours import Firewalld, Ufw
 from tests.sim.network import Network
+from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
@@ -28,12 +30,16 @@ from tests.sim.sockets import Sockets
 from tests.sim.state import State
 from tests.sim.systemd import Systemd
 
+FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
 COPIED = {
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "own", "waiting"),
+    "network_manager": ("known", "used", "conf"),
     "nftables": ("tables",),
+    "firewalld": ("runs", "now", "broken"),
+    "ufw": ("loaded",),
     "systemd": ("vendor", "enabled", "units", "counter"),
 }
 """What a clone has of each model."""
@@ -71,7 +77,9 @@ class SimHost(State):
         self.files = Files(self.root, login)
         self.network = Network(self.root, interfaces, address)
         self.networkd = Networkd(self.root, self.network)
+        self.network_manager = NetworkManager(self.root, self.network)
         self.nftables = Nftables(self.root)
+        self.firewalld, self.ufw = Firewalld(self.root), Ufw(self.root)
         self.systemd = Systemd(self.root, self.shell, self._started)
         self.packages = Packages(flavour, self._arrived)
         self.sockets = Sockets(self.systemd)
@@ -92,7 +100,13 @@ class SimHost(State):
             "rpm": self.packages.rpm,
             "ip": self.network.ip,
             "networkctl": self.networkd.networkctl,
+            "nmcli": self.network_manager.nmcli,
+            "sysctl": self.network_manager.sysctl,
             "nft": self.nftables.nft,
+            "firewall-cmd": self.firewalld.firewall_cmd,
+            "busctl": self.firewalld.busctl,
+            "ufw": self.ufw.ufw,
+            "iptables": self.ufw.iptables,
             "ss": self.sockets.ss,
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
@@ -120,10 +134,21 @@ class SimHost(State):
 
     def _fresh_tree(self) -> None:
         name, _, version = self.flavour.os.partition("-")
-        for folder in ("etc/systemd/system", "etc/systemd/network", "opt", "proc", "root", "run/systemd/system"):
+        for folder in (
+            "etc/systemd/system",
+            "etc/systemd/network",
+            "etc/sysctl.d",
+            "opt",
+            "proc",
+            "root",
+            "run/systemd/system",
+        ):
             (self.root / folder).mkdir(parents=True)
         for folder in ("var/lib", "dev", "sys"):
             (self.root / folder).mkdir(parents=True)
+        if NETWORK_MANAGER in self.flavour.enabled:
+            for folder in ("conf.d", "system-connections"):
+                (self.root / "etc/NetworkManager" / folder).mkdir(parents=True)
         self._boots()
         (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
         people = ["root:x:0:0:root:/root:/bin/bash\n"]
@@ -151,8 +176,9 @@ class SimHost(State):
         (self.root / "run/systemd/system").mkdir(parents=True)
         (self.root / "proc").mkdir()
         self._boots()
-        for model in (self.network, self.networkd):
+        for model in (self.network, self.networkd, self.network_manager):
             model.boot()
+        self.network_manager.apply("/etc/sysctl.d/90-halofleet-links.conf")
         self.nftables.tables.clear()
         self.systemd.boot()
         self.boot.power_on()
@@ -161,6 +187,16 @@ class SimHost(State):
         """A kernel of its own, and what boots it: `grub`, `grubby`, or anything else for nothing that is known."""
         for name in self.boot.install(loader, self.flavour.os, **values):
             self._put_program(name)
+
+    def give_firewall(self, name: str) -> None:
+        """One of the distribution's own that runs: `firewalld` or `ufw`."""
+        for program in {"firewalld": ("firewall-cmd", "busctl"), "ufw": ("ufw", "iptables")}[name]:
+            self._put_program(program)
+        if name == "ufw":
+            self.ufw.install()
+        else:
+            (self.root / "etc/firewalld/policies").mkdir(parents=True)
+            self.systemd.install(frozenset({FIREWALLD}), frozenset())
 
     def _put_program(self, name: str) -> None:
         assert name in OPTIONAL
@@ -177,6 +213,10 @@ class SimHost(State):
     def _started(self, unit: str) -> None:
         if unit == NETWORKD:
             self.networkd.reload()
+        if unit == FIREWALLD:
+            self.firewalld.load()
+        if unit == NETWORK_MANAGER:
+            self.network_manager.start()
 
     def clone(self, base: Path) -> SimHost:
         """The same host once more, in another empty folder."""

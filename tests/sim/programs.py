@@ -22,8 +22,9 @@ REAL = frozenset(
 OPTIONAL = frozenset(
     re.findall(
         r"\S+",
-        "apt-get clevis cmake cmp dnf dpkg dpkg-query dracut find grubby gzip lastlog lastlogin lsinitramfs lsinitrd "
-        "networkctl nft ninja restorecon rpm strip tar update-grub update-initramfs xargs",
+        "apt-get busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iptables lastlog "
+        "lastlogin lsinitramfs lsinitrd networkctl nft ninja nmcli restorecon rpm strip tar ufw update-grub "
+        "update-initramfs xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 from tests.sim.files import Files, inodes
+from tests.sim.neighbours import Firewalld
 from tests.sim.network import Network
+from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
@@ -24,7 +26,9 @@ class State:
     files: Files
     network: Network
     networkd: Networkd
+    network_manager: NetworkManager
     nftables: Nftables
+    firewalld: Firewalld
     systemd: Systemd
     packages: Packages
 
@@ -51,7 +55,10 @@ class State:
             frozenset(network.routes),
             {name: network.forwarding(name) for name in addresses},
             dict(self.nftables.tables),
+            dict(self.firewalld.runs),
             dict(self.networkd.known),
+            dict(self.network_manager.used),
+            dict(self.network_manager.conf),
         )
 
     def _name(self, path: Path) -> str:

@@ -34,7 +34,7 @@ DNF = "job packages:\nset -e\ndnf install -y --setopt=install_weak_deps=False NA
 PACKAGES = {
     "debian": APT.replace("NAMES", "libgomp1 nftables"),
     "ubuntu": APT.replace("NAMES", "libgomp1 nftables"),
-    "fedora": DNF.replace("NAMES", "diffutils findutils gzip nftables systemd-networkd tar"),
+    "fedora": DNF.replace("NAMES", "diffutils findutils gzip nftables tar"),
 }
 
 

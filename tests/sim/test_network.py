@@ -1,4 +1,4 @@
-"""network: addresses, routes and MTUs on the links, by systemd-networkd."""
+"""network: addresses, routes and MTUs on the links, by the host's own network manager."""
 
 from __future__ import annotations
 
@@ -9,43 +9,27 @@ import pytest
 
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
+from tests.sim.links import CONF, MARKER, SYSCTL, file, reload, up, written
 
 Stages = Callable[..., Stage]
 
-FILE = "/etc/systemd/network/30-halofleet-{}.network"
-MARKER = "/run/halofleet-network.loaded"
-FILES = ("link files", [f"write {FILE.format(name)} 644 root:root" for name in ("thunderbolt0", "thunderbolt1")])
+LINKS = ("thunderbolt0", "thunderbolt1")
 
 
-def up(device: str, address: str, *routes: tuple[str, str], mtu: int = 1500, forwards: bool = False) -> list[str]:
-    """routes: destination and gateway."""
-    checks, what = [f"ip -4 -o address show dev {device} | grep -qF {address}"], [f"address {address}"]
-    if device != "lo":
-        checks.append(f"ip -o link show dev {device} | grep -qF ' mtu {mtu} '")
-        checks += [f"grep -qx 1 /proc/sys/net/ipv4/conf/{device}/forwarding"] if forwards else []
-        what.append(f"mtu {mtu} forwarding" if forwards else f"mtu {mtu}")
-    checks += [f"ip -4 route show {to} | grep -qF 'via {gateway} dev {device}'" for to, gateway in routes]
-    what += [f"route {to}" for to, _ in routes]
-    return [
-        f"networkctl reconfigure {device}",
-        f"for try in $(seq 50); do if {' && '.join(checks)}; then exit 0; fi; sleep 0.2; done; "
-        f"echo interface {device} has not got {' '.join(what)} after 10 s: networkctl status {device} >&2; exit 1",
-    ]
-
-
-def reload(*commands: str) -> list[str]:
-    return ["networkctl reload", *commands, f"touch {MARKER}"]
-
-
-UP = reload(*up("thunderbolt0", "10.44.0.1/31"), *up("thunderbolt1", "10.44.0.8/31"))
+def both(flavour: str) -> list[str]:
+    return reload(
+        *up("thunderbolt0", "10.44.0.1/31", flavour=flavour),
+        *up("thunderbolt1", "10.44.0.8/31", flavour=flavour),
+        flavour=flavour,
+    )
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_fresh_host(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")
     sim = stage.before("network")
-    enable = ["systemctl enable --now --quiet systemd-networkd"] if flavour == "fedora" else []
-    assert stage.run("network", sim).commands == [FILES, ("links up", enable + UP)]
+    # NetworkManager uses a new profile as soon as it reads it; what comes after is not needed, and tells.
+    assert stage.run("network", sim).commands == [("links up", [*written(flavour, *LINKS), *both(flavour)])]
     assert sim.network.addresses["thunderbolt0"] == ["10.44.0.1/31"]
     assert sim.network.addresses["thunderbolt1"] == ["10.44.0.8/31"]
     assert sim.network.addresses["host0"] == ["10.43.0.12/24"]
@@ -56,7 +40,7 @@ def test_a_new_address_touches_only_its_link(stages: Stages) -> None:
     sim = stage.before("llama_cpp")
     stage.change(links__0__number=1)
     assert stage.run("network", sim).flat == [
-        FILES[1][0],
+        *written("ubuntu", "thunderbolt0"),
         *reload(*up("thunderbolt0", "10.44.0.3/31")),
     ]
     assert sim.network.addresses["thunderbolt1"] == ["10.44.0.8/31"]
@@ -67,7 +51,9 @@ def test_an_address_that_somebody_removed_comes_back(stages: Stages) -> None:
     stage = stages("fedora", "halo2")
     sim = stage.before("llama_cpp")
     sim.network.addresses["thunderbolt1"] = ["192.168.7.1/24"]
-    assert stage.run("network", sim).flat == reload(*up("thunderbolt1", "10.44.0.8/31"))
+    assert stage.run("network", sim).flat == reload(
+        *up("thunderbolt1", "10.44.0.8/31", flavour="fedora"), flavour="fedora"
+    )
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -76,7 +62,7 @@ def test_a_link_that_left_the_inventory_leaves_no_file_and_no_address(stages: St
     sim = stage.before("llama_cpp")
     stage.change(links__1=None)
     run = stage.run("network", sim)
-    assert run.flat[0] == f"rm -f {FILE.format('thunderbolt1')}"
+    assert f"rm -f {file(flavour, 'thunderbolt1')}" in run.flat
     assert sim.network.addresses["thunderbolt0"] == ["10.44.0.1/31"]
     assert sim.network.addresses["thunderbolt1"] == []
     assert stage.run("network", sim).flat == []
@@ -87,20 +73,23 @@ def test_what_networkd_runs_with_is_what_the_file_says(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
     sim = stage.before("network")
     stage.run("network", sim)
-    path = sim.files.real(FILE.format("thunderbolt0"))
+    path = sim.files.real(file("ubuntu", "thunderbolt0"))
     path.write_text(path.read_text().replace("Forwarding=no", "Forwarding=yes"))
     sim.networkd.reload()
     assert sim.network.forwarding("thunderbolt0")
-    assert stage.run("network", sim).flat == [FILES[1][0], *reload(*up("thunderbolt0", "10.44.0.1/31"))]
+    assert stage.run("network", sim).flat == [
+        *written("ubuntu", "thunderbolt0"),
+        *reload(*up("thunderbolt0", "10.44.0.1/31")),
+    ]
     assert not sim.network.forwarding("thunderbolt0")
     assert sim.networkd.known["thunderbolt0"] == path.read_text()
 
 
 def test_an_address_that_networkd_knows_nothing_of_is_taken_away(stages: Stages) -> None:
     """As after a restart of networkd: the link left the inventory, the address of its time is still there."""
-    stage = stages("fedora", "halo2")
+    stage = stages("debian", "halo2")
     sim = stage.before("llama_cpp")
-    sim.files.real(FILE.format("thunderbolt1")).unlink()
+    sim.files.real(file("debian", "thunderbolt1")).unlink()
     sim.networkd.reload()
     sim.network.addresses["thunderbolt1"] = ["10.44.0.8/31", "192.168.7.1/24"]
     stage.change(links__1=None)
@@ -110,11 +99,14 @@ def test_an_address_that_networkd_knows_nothing_of_is_taken_away(stages: Stages)
     assert stage.run("network", sim).flat == []
 
 
-def test_a_file_that_was_written_since_networkd_read_it_is_read(stages: Stages) -> None:
-    stage = stages("debian", "halo2")
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_file_that_was_written_since_the_manager_read_it_is_read(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
     sim = stage.before("llama_cpp")
-    sim.files.real(FILE.format("thunderbolt0")).touch()
-    assert stage.run("network", sim).flat == reload(*up("thunderbolt0", "10.44.0.1/31"))
+    sim.files.real(file(flavour, "thunderbolt0")).touch()
+    assert stage.run("network", sim).flat == reload(
+        *up("thunderbolt0", "10.44.0.1/31", flavour=flavour), flavour=flavour
+    )
     assert stage.run("network", sim).flat == []
 
 
@@ -122,12 +114,15 @@ def test_a_file_that_was_written_since_networkd_read_it_is_read(stages: Stages) 
 def test_after_a_reboot_nothing_is_unread_but_what_was_written_since(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")
     sim = stage.before("llama_cpp")
-    paths = [sim.files.real(FILE.format(name)) for name in ("thunderbolt0", "thunderbolt1")]
-    for path in paths:
+    paths = [sim.files.real(file(flavour, name)) for name in LINKS]
+    more = [sim.files.real(path) for path in (CONF, SYSCTL) if flavour == "fedora"]
+    for path in paths + more:
         os.utime(path, (1_700_000_000, 1_700_000_000))
     sim.reboot()
     assert not sim.files.real(MARKER).exists()
     assert stage.run("network", sim).flat == []
     paths[1].touch()
-    assert stage.run("network", sim).flat == reload(*up("thunderbolt1", "10.44.0.8/31"))
+    assert stage.run("network", sim).flat == reload(
+        *up("thunderbolt1", "10.44.0.8/31", flavour=flavour), flavour=flavour
+    )
     assert stage.run("network", sim).flat == []

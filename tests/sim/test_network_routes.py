@@ -13,23 +13,36 @@ import pytest
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 from tests.sim.host import SimHost
+from tests.sim.links import MARKER, file, reload, up, written
 from tests.sim.network import LO
-from tests.sim.test_network import FILE, MARKER, reload, up
 
 Stages = Callable[..., Stage]
 
 LOOPBACKS = {"halo1": "10.44.255.254", "halo3": "10.44.255.252"}
-LO_UP = {name: up("lo", f"{address}/32") for name, address in LOOPBACKS.items()}
 TO_HALO3 = (LOOPBACKS["halo3"], "10.44.0.1")
-HALO1_UP = up("thunderbolt0", "10.44.0.0/31", TO_HALO3)
-CHAIN = {
-    "halo1": [*LO_UP["halo1"], *HALO1_UP],
-    "halo2": [
-        *up("thunderbolt0", "10.44.0.1/31", (LOOPBACKS["halo1"], "10.44.0.0"), forwards=True),
-        *up("thunderbolt1", "10.44.0.8/31", (LOOPBACKS["halo3"], "10.44.0.9"), forwards=True),
-    ],
-    "halo3": [*LO_UP["halo3"], *up("thunderbolt0", "10.44.0.9/31", (LOOPBACKS["halo1"], "10.44.0.8"))],
-}
+
+
+def lo_up(node: str, flavour: str = "debian") -> list[str]:
+    return up("lo", f"{LOOPBACKS[node]}/32", flavour=flavour)
+
+
+def halo1_up(flavour: str = "debian") -> list[str]:
+    return up("thunderbolt0", "10.44.0.0/31", TO_HALO3, flavour=flavour)
+
+
+def chain_up(node: str, flavour: str = "debian") -> list[str]:
+    if node == "halo1":
+        return [*lo_up(node, flavour), *halo1_up(flavour)]
+    to_halo1 = (LOOPBACKS["halo1"], "10.44.0.0" if node == "halo2" else "10.44.0.8")
+    if node == "halo3":
+        return [*lo_up(node, flavour), *up("thunderbolt0", "10.44.0.9/31", to_halo1, flavour=flavour)]
+    to_halo3 = (LOOPBACKS["halo3"], "10.44.0.9")
+    return [
+        *up("thunderbolt0", "10.44.0.1/31", to_halo1, forwards=True, flavour=flavour),
+        *up("thunderbolt1", "10.44.0.8/31", to_halo3, forwards=True, flavour=flavour),
+    ]
+
+
 ROUTES = {
     "halo1": {"10.44.255.252 via 10.44.0.1 dev thunderbolt0 proto static src 10.44.255.254 \n"},
     "halo2": {
@@ -61,19 +74,15 @@ def by_hand(sim: SimHost, command: str) -> None:
     assert sim.shell.run(command, user="root").status == 0
 
 
-@pytest.mark.parametrize("node", CHAIN)
+@pytest.mark.parametrize("node", LINKS)
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_chain(stages: Stages, flavour: str, node: str) -> None:
     stage = stages(flavour, node)
     stage.change(links__2=None)
     sim = stage.before("network")
     names = (["lo"] if node in LOOPBACKS else []) + LINKS[node]
-    files = [f"write {FILE.format(name)} 644 root:root" for name in names]
-    enable = ["systemctl enable --now --quiet systemd-networkd"] if flavour == "fedora" else []
-    assert stage.run("network", sim).commands == [
-        ("link files", files),
-        ("links up", [*enable, *reload(*CHAIN[node])]),
-    ]
+    commands = [*written(flavour, *names), *reload(*chain_up(node, flavour), flavour=flavour)]
+    assert stage.run("network", sim).commands == [("links up", commands)]
     assert sim.network.addresses["lo"] == [LO, *([f"{LOOPBACKS[node]}/32"] if node in LOOPBACKS else [])]
     assert routes(sim) == ROUTES[node]
     assert forwards(sim) == (LINKS[node] if node == "halo2" else []), "the middle alone passes anything on"
@@ -82,7 +91,7 @@ def test_a_chain(stages: Stages, flavour: str, node: str) -> None:
     assert len(second.sent) == 2, "one look at the files, one at the network"
 
 
-@pytest.mark.parametrize("node", CHAIN)
+@pytest.mark.parametrize("node", LINKS)
 def test_from_a_ring_to_a_chain_and_back(stages: Stages, node: str) -> None:
     stage = stages("debian", node)
     sim = stage.before("llama_cpp")
@@ -93,7 +102,7 @@ def test_from_a_ring_to_a_chain_and_back(stages: Stages, node: str) -> None:
     assert stage.run("network", sim).flat == []
     stage.changed.clear()
     commands = stage.run("network", sim).flat
-    assert (f"rm -f {FILE.format('lo')}" in commands) is (node in LOOPBACKS)
+    assert (f"rm -f {file('debian', 'lo')}" in commands) is (node in LOOPBACKS)
     assert routes(sim) == set()
     assert sim.network.addresses["lo"] == [LO]
     assert forwards(sim) == []
@@ -103,10 +112,10 @@ def test_from_a_ring_to_a_chain_and_back(stages: Stages, node: str) -> None:
 
 def test_what_networkd_knows_nothing_of_is_taken_away(stages: Stages) -> None:
     """As after a restart of networkd: the chain became a ring, and the loopback address of its time is still there."""
-    stage, sim = chain(stages, "fedora", "halo1")
+    stage, sim = chain(stages, "debian", "halo1")
     old = set(sim.network.routes)
     for name in ("lo", "thunderbolt0"):
-        sim.files.real(FILE.format(name)).unlink()
+        sim.files.real(file("debian", name)).unlink()
     stage.changed.clear()
     stage.run("network", sim)
     sim.network.addresses["lo"].append("10.44.255.254/32")
@@ -144,12 +153,13 @@ def test_a_fabric_has_its_own_mtu(stages: Stages, flavour: str) -> None:
     fabric = {"ethernet": {"halo1": "enp97s0", "halo3": "enp97s0"}, "subnet": "10.45.0.0/24", "mtu": 9000}
     stage.change(links__2=fabric)
     assert stage.run("network", sim).flat == [
-        f"write {FILE.format('enp97s0')} 644 root:root",
-        f"rm -f {FILE.format('thunderbolt1')}",
+        *written(flavour, "enp97s0"),
+        f"rm -f {file(flavour, 'thunderbolt1')}",
         *reload(
             "ip address delete 10.44.0.4/31 dev thunderbolt1 2>/dev/null || "
             "! ip -4 -o address show dev thunderbolt1 | grep -qF 10.44.0.4/31",
-            *up("enp97s0", "10.45.0.1/24", mtu=9000),
+            *up("enp97s0", "10.45.0.1/24", mtu=9000, flavour=flavour),
+            flavour=flavour,
         ),
     ]
     assert sim.network.mtus["enp97s0"] == 9000
@@ -159,8 +169,8 @@ def test_a_fabric_has_its_own_mtu(stages: Stages, flavour: str) -> None:
     fabric["mtu"] = 1500
     stage.change(links__2=fabric)
     assert stage.run("network", sim).flat == [
-        f"write {FILE.format('enp97s0')} 644 root:root",
-        *reload(*up("enp97s0", "10.45.0.1/24")),
+        *written(flavour, "enp97s0", others=False),
+        *reload(*up("enp97s0", "10.45.0.1/24", flavour=flavour), flavour=flavour),
     ]
     assert sim.network.mtus["enp97s0"] == 1500
 
@@ -179,7 +189,7 @@ def test_a_route_that_somebody_removed_comes_back(stages: Stages, flavour: str) 
     stage, sim = chain(stages, flavour, "halo1")
     by_hand(sim, "ip route delete 10.44.255.252 via 10.44.0.1 dev thunderbolt0")
     assert routes(sim) == set()
-    assert stage.run("network", sim).flat == reload(*HALO1_UP)
+    assert stage.run("network", sim).flat == reload(*halo1_up(flavour), flavour=flavour)
     assert routes(sim) == ROUTES["halo1"]
     assert stage.run("network", sim).flat == []
 
@@ -188,7 +198,7 @@ def test_a_loopback_address_that_somebody_removed_comes_back_with_the_routes_tha
     stage, sim = chain(stages, "ubuntu", "halo1")
     by_hand(sim, "ip address delete 10.44.255.254/32 dev lo")
     assert routes(sim) == set(), "the kernel takes the routes away whose source it was"
-    assert stage.run("network", sim).flat == reload(*CHAIN["halo1"])
+    assert stage.run("network", sim).flat == reload(*chain_up("halo1"))
     assert routes(sim) == ROUTES["halo1"]
     assert stage.run("network", sim).flat == []
 
@@ -196,7 +206,7 @@ def test_a_loopback_address_that_somebody_removed_comes_back_with_the_routes_tha
 def test_forwarding_that_somebody_switched_off_is_switched_on_again(stages: Stages) -> None:
     stage, sim = chain(stages, "fedora", "halo2")
     sim.network.set_forwarding("thunderbolt0", on=False)
-    assert stage.run("network", sim).flat == reload(*CHAIN["halo2"][:2])
+    assert stage.run("network", sim).flat == reload(*chain_up("halo2", "fedora")[:2], flavour="fedora")
     assert sim.network.forwarding("thunderbolt0")
     assert stage.run("network", sim).flat == []
 

@@ -55,11 +55,22 @@ CABLE = Device(("10.44.0.0/31",), 1500)
 
 def test_addresses() -> None:
     devices = {"lo": LO, "thunderbolt0": CABLE}
-    assert LinkStates().process(["networkd", ADDRESSES, "[]"]) == Links(True, frozenset(), devices)
-    assert LinkStates().process([ADDRESSES, "[]"]) == Links(False, frozenset(), devices)
-    assert LinkStates().process(["networkd", "unread thunderbolt0", "unread lo", ADDRESSES, "[]"]) == Links(
-        True, frozenset({"thunderbolt0", "lo"}), devices
+    seen = ["active networkd", "manager networkd", "starts"]
+    networkd = Links("networkd", frozenset({"networkd"}), starts=True, devices=devices)
+    assert LinkStates().process([*seen, ADDRESSES, "[]"]) == networkd
+    assert LinkStates().process([ADDRESSES, "[]"]) == Links(devices=devices)
+    unread = ["unread /etc/a.network", "unread /etc/b.network"]
+    assert LinkStates().process([*seen, *unread, ADDRESSES, "[]"]) == replace(
+        networkd, unread=frozenset({"/etc/a.network", "/etc/b.network"})
     )
+
+
+def test_profiles_of_networkmanager() -> None:
+    """nmcli 1.52, `-t -f NAME,DEVICE connection show`, through the fact's sed: one in use, one without a device."""
+    seen = ["active NetworkManager", "manager NetworkManager", "profile usb4-1 usb4-1", "profile usb4-9 "]
+    found = LinkStates().process([*seen, ADDRESSES, "[]"])
+    assert (found.manager, found.starts) == ("NetworkManager", False)
+    assert found.profiles == {"usb4-1": "usb4-1", "usb4-9": ""}
 
 
 def test_routes_with_a_gateway_and_forwarding() -> None:
@@ -79,7 +90,7 @@ def test_interfaces_without_an_address_are_empty_objects() -> None:
         "lo",
         "thunderbolt0",
     }
-    assert LinkStates().process(["[]", "[]"]) == Links(False, frozenset(), {})
+    assert LinkStates().process(["[]", "[]"]) == Links()
 
 
 def test_packages_of_apt() -> None:
@@ -179,13 +190,15 @@ SNAPSHOT = [
     "os debian-13", "arch x86_64", "free 78567", "systemd 257", "root yes", "interface lo", "interface host0",
     "interface thunderbolt0",
     "ssh_interface host0",
+    "active networkd", "manager networkd",
 ]  # fmt: skip
 
 
 def test_a_snapshot() -> None:
     assert Snapshots().process(SNAPSHOT) == Snapshot(
-        "debian-13", "x86_64", 78567, 257, True, frozenset({"lo", "host0", "thunderbolt0"}), "host0", ""
-    )
+        "debian-13", "x86_64", 78567, 257, True, frozenset({"lo", "host0", "thunderbolt0"}), "host0", "",
+        manager="networkd",
+    )  # fmt: skip
     assert Snapshots().process([*SNAPSHOT, "lock me@here pid 7 since 2026"]).lock == "me@here pid 7 since 2026"
 
 
@@ -199,6 +212,7 @@ def test_a_snapshot() -> None:
         ("systemd 257", ["PID 1"]),
         ("root yes", ["commands run as root"]),
         ("interface thunderbolt0", ["interface thunderbolt0"]),
+        ("manager networkd", ["network manager"]),
     ],
 )
 def test_preflight_judges(gone: str | None, rules: list[str]) -> None:
@@ -214,6 +228,24 @@ def test_a_link_must_not_be_the_interface_that_ssh_comes_in_over() -> None:
     expected = replace(preflight_plan(lab, "halo1"), arch="x86_64", interfaces=("host0",))
     (finding,) = judge(expected, Snapshots().process(SNAPSHOT), builds=False)
     assert finding.seen == "SSH comes in over it"
+
+
+def test_a_firewall_that_is_meant_to_run_and_does_not_is_named() -> None:
+    expected = replace(preflight_plan(load(ROOT / "inventory/lab.yml"), "halo1"), arch="x86_64", interfaces=())
+    seen = Snapshots().process([*SNAPSHOT, "broken firewalld: failed, enabled", "broken ufw: enabled, not loaded"])
+    findings = judge(expected, seen, builds=False)
+    assert [(finding.rule, finding.seen) for finding in findings] == [
+        ("firewall", "firewalld: failed, enabled"),
+        ("firewall", "ufw: enabled, not loaded"),
+    ]
+
+
+@pytest.mark.parametrize(("manager", "stops"), [("networkd", True), ("NetworkManager", False)])
+def test_only_an_old_networkd_cannot_forward_by_link(manager: str, stops: bool) -> None:
+    expected = replace(preflight_plan(load(ROOT / "inventory/lab.yml"), "halo1"), arch="x86_64", interfaces=())
+    seen = replace(Snapshots().process(SNAPSHOT), systemd=255, manager=manager)
+    found = [finding.rule for finding in judge(replace(expected, forwards=True), seen, builds=False)]
+    assert found == (["systemd of a node in the middle"] if stops else [])
 
 
 def test_a_builder_needs_more_room() -> None:

@@ -22,6 +22,7 @@ from roles.lib.units import Service, UnitState, changes, runs
 from roles.llama_cpp import plan as llama_cpp
 from roles.llama_server.plan import arguments, lines, quoted
 from roles.network.facts import Device, Links
+from roles.network.managers import MANAGERS, NETWORK_MANAGER, NETWORKD, files
 from tests.sim.flavours import DEBIAN, FEDORA, UBUNTU, Flavour
 from tests.sim.labs import Home
 from tests.sim.nftables import Nftables
@@ -340,9 +341,14 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert ours == []
 
 
+def link_files(plan: network.plan.Network, manager: str = NETWORKD) -> tuple[File, ...]:
+    """On a host that has no other manager."""
+    return files(plan, manager, {manager})
+
+
 def test_the_link_files(tmp_path: Path) -> None:
-    first, second = network.plan.files(network.plan.plan(lab(tmp_path), "halo3"))
-    assert first.path == "/etc/systemd/network/30-halofleet-thunderbolt1.network"
+    first, second = link_files(network.plan.plan(lab(tmp_path), "halo3"))
+    assert first.path == "/etc/systemd/network/05-halofleet-thunderbolt1.network"
     assert (
         first.content
         == """\
@@ -369,8 +375,8 @@ IPv4Forwarding=no
 
 def test_the_files_of_a_chain(tmp_path: Path) -> None:
     chain = lab(tmp_path, links__2=None)
-    lo, end = network.plan.files(network.plan.plan(chain, "halo1"))
-    assert lo.path == "/etc/systemd/network/30-halofleet-lo.network"
+    lo, end = link_files(network.plan.plan(chain, "halo1"))
+    assert lo.path == "/etc/systemd/network/05-halofleet-lo.network"
     assert lo.content.startswith(
         "# halofleet: this node's address for nodes that have no link to it\n[Match]\nName=lo\n"
     )
@@ -378,22 +384,87 @@ def test_the_files_of_a_chain(tmp_path: Path) -> None:
     assert "MTU" not in lo.content
     route = "\n[Route]\nDestination=10.44.255.252/32\nGateway=10.44.0.1\nPreferredSource=10.44.255.254\n"
     assert end.content.endswith(f"\nIPv4Forwarding=no\n{route}")
-    first, second = network.plan.files(network.plan.plan(chain, "halo2"))
+    first, second = link_files(network.plan.plan(chain, "halo2"))
     assert first.content.endswith("\nIPv4Forwarding=yes\n\n[Route]\nDestination=10.44.255.254/32\nGateway=10.44.0.0\n")
     assert second.content.endswith("\nIPv4Forwarding=yes\n\n[Route]\nDestination=10.44.255.252/32\nGateway=10.44.0.9\n")
 
 
+KEYFILE = """\
+# halofleet: the cable to halo2
+[connection]
+id=halofleet-thunderbolt0
+uuid=UUID
+type=ethernet
+interface-name=thunderbolt0
+# Before the profile that NetworkManager makes by itself, and however often the cable was out.
+autoconnect-priority=999
+autoconnect-retries=0
+
+[ethernet]
+mtu=1500
+
+[ipv4]
+method=manual
+address1=10.44.0.0/31
+never-default=true
+route1=10.44.255.252/32,10.44.0.1
+route1_options=src=10.44.255.254
+
+[ipv6]
+method=link-local
+"""
+
+
+def test_the_keyfiles_of_a_chain(tmp_path: Path) -> None:
+    chain = lab(tmp_path, links__2=None)
+    lo, end, conf, sysctl = link_files(network.plan.plan(chain, "halo1"), NETWORK_MANAGER)
+    assert [file.path for file in (lo, end)] == [
+        "/etc/NetworkManager/system-connections/halofleet-lo.nmconnection",
+        "/etc/NetworkManager/system-connections/halofleet-thunderbolt0.nmconnection",
+    ]
+    assert [file.mode for file in (lo, end, conf, sysctl)] == ["600", "600", "644", "644"]
+    assert re.sub(r"(?<=uuid=)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID", end.content) == KEYFILE
+    assert "\ntype=loopback\ninterface-name=lo\n" in lo.content
+    assert lo.content.endswith("\n[ipv4]\nmethod=manual\naddress1=10.44.255.254/32\n")
+    assert not re.search("mtu|ipv6|never", lo.content)
+    assert conf.content.endswith(
+        "\n[device-halofleet]\nmatch-device=interface-name:=thunderbolt0\nignore-carrier=true\n"
+    )
+    assert sysctl.content.endswith("\n-net/ipv4/conf/thunderbolt0/forwarding = 0\n")
+    middle = link_files(network.plan.plan(chain, "halo2"), NETWORK_MANAGER)[-1].content
+    assert middle.endswith("\n-net/ipv4/conf/thunderbolt0/forwarding = 1\n-net/ipv4/conf/thunderbolt1/forwarding = 1\n")
+
+
+def test_profiles_have_names_of_their_own_and_keep_them(tmp_path: Path) -> None:
+    def ids() -> list[str]:
+        found = link_files(network.plan.plan(lab(tmp_path), "halo2"), NETWORK_MANAGER)
+        return re.findall(r"^uuid=(.*)$", "".join(file.content for file in found), re.M)
+
+    assert len(set(ids())) == 2
+    assert ids() == ids()
+
+
+def test_networkmanager_leaves_the_links_of_networkd_alone(tmp_path: Path) -> None:
+    """Both run: without this it would ask for DHCP on a link that is plugged in anew (seen with 1.52)."""
+    *_, conf = files(network.plan.plan(lab(tmp_path), "halo2"), NETWORKD, {NETWORKD, NETWORK_MANAGER})
+    assert conf.path == "/etc/NetworkManager/conf.d/90-halofleet.conf"
+    devices = "interface-name:=thunderbolt0,interface-name:=thunderbolt1"
+    assert conf.content.endswith(f"\n[keyfile]\nunmanaged-devices+={devices}\n")
+
+
 def test_a_fabrics_file(tmp_path: Path) -> None:
-    content = network.plan.files(network.plan.plan(lab(tmp_path, links__2=FABRIC), "halo3"))[1].content
+    content = link_files(network.plan.plan(lab(tmp_path, links__2=FABRIC), "halo3"))[1].content
     assert content.startswith("# halofleet: the fabric ethernet\n[Match]\nName=enp97s0\n")
     assert "\nMTUBytes=9000\n" in content
     assert "\nAddress=10.45.0.3/24\n" in content
 
 
-def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_path: Path, manager: str) -> None:
     plan = network.plan.plan(lab(tmp_path, links__2=None), "halo1")
     lo, cable = plan.interfaces
     route = ("10.44.255.252", "10.44.0.1", "10.44.255.254")
+    profiles = {"lo": "lo", "thunderbolt0": "thunderbolt0"}
     right = {
         "lo": Device(("127.0.0.1/8", "10.44.255.254/32"), 65536),
         "thunderbolt0": Device(("10.44.0.0/31",), 1500, frozenset({route})),
@@ -401,7 +472,9 @@ def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_p
 
     def differs(seen: Device | None = None, *, unread: str = "", interface: network.plan.Interface = cable) -> bool:
         devices = right if seen is None else right | {interface.name: seen}
-        return network.operations.differs(interface, Links(True, frozenset({unread}), devices), plan.links_range)
+        file = MANAGERS[manager].prefix + unread + MANAGERS[manager].suffix
+        now = Links(manager, unread=frozenset({file}), profiles=profiles, devices=devices)
+        return network.operations.differs(interface, now, plan.links_range)
 
     assert not differs()
     assert not differs(unread="thunderbolt1")
@@ -425,6 +498,8 @@ def test_a_link_is_looked_at_again_when_its_file_or_anything_of_it_differs(tmp_p
     assert not differs(interface=lo)
     assert not differs(replace(right["lo"], forwards=True), interface=lo)
     assert differs(Device(("127.0.0.1/8",), 65536), interface=lo)
+    profiles["thunderbolt0"] = ""  # it looks right, and another program has made it so
+    assert differs() is (manager == NETWORK_MANAGER)
 
 
 def test_only_what_is_in_the_labs_ranges_and_on_no_link_of_ours_is_stray(tmp_path: Path) -> None:
@@ -441,7 +516,7 @@ def test_only_what_is_in_the_labs_ranges_and_on_no_link_of_ours_is_stray(tmp_pat
         "enp1s0": Device(("10.44.0.1/31",)),  # of another interface of ours
     }
     assert [
-        command.partition(" 2>")[0] for command in network.operations.stray(plan, Links(True, frozenset(), seen))
+        command.partition(" 2>")[0] for command in network.operations.stray(plan, Links(NETWORKD, devices=seen))
     ] == [
         "ip address delete 10.44.255.253/32 dev lo",
         "ip route delete 10.44.255.252 via 10.44.0.9 dev thunderbolt1",
