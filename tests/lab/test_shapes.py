@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
-from inventory.spec import load
+from inventory.spec import home, load
 from roles.doctor.look import Boxes
+from roles.llama_cpp.plan import plan as release_plan
 from tests.lab.conftest import impossible
-from tests.lab.harness import ROOT, Lab, make_lab
+from tests.lab.harness import ROOT, Lab, lend_release, make_lab, own_releases
 
 SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43", "halo3": "ubuntu-26.04"}
 DEBIAN, FEDORA, UBUNTU = SYSTEMS
+BUDGET = 20
+"""Remote commands per host of a whole cluster.py that has nothing to do."""
 
 
 def mixed(folder: Path) -> Lab:
@@ -148,6 +152,9 @@ def test_apt_goes_on_working_above_the_diversions(shapes: Lab) -> None:
     assert "sudo-rs" in shapes.ssh(UBUNTU, "sudo --version 2>&1")
 
 
+# --- the cluster on all of them ---------------------------------------------------------------------------------------
+
+
 def test_every_family_says_the_same_of_itself(shapes: Lab) -> None:
     """The doctor's script, which looks with nearly every tool there is, answers in every family's words alike."""
     script = "\n".join(str(Boxes().command()).splitlines())
@@ -157,3 +164,68 @@ def test_every_family_says_the_same_of_itself(shapes: Lab) -> None:
         kinds[name] = {line.split(" ", 1)[0] for line in lines if not line.startswith(("dmesg", "package"))}
     assert kinds[DEBIAN] - kinds[UBUNTU] <= {"unread"}
     assert kinds[DEBIAN] - kinds[FEDORA] <= {"unread"}
+
+
+def lend(lab: Lab) -> None:
+    """Each family's release is one of its own, and compiling one takes 8 CPU-minutes. The stand-ins get the binaries
+    that Debian 13 compiled, which run on the newer libraries that they have: what is tested is all but the compiler,
+    and of that test_the_compiler_of_the_repository_compiles."""
+    known = load(lab.yml)
+    debian, *others = (release_plan(known, name) for name in SYSTEMS)
+    shared, own = home.cache("releases"), own_releases(lab.home())
+    built = shared / f"{debian.id}.tar.gz"
+    if not built.exists():
+        lab.pyinfra("-y", "--limit", DEBIAN, str(lab.inventory), "tests/lab/build_only.py").ok()
+        built = own / built.name
+    for release in (debian, *others):
+        if not (own / f"{release.id}.tar.gz.sha256").exists():
+            lend_release(built, {"id": release.id, "os": release.os}, own / f"{release.id}.tar.gz")
+
+
+def test_the_cluster_converges_on_all_three_and_answers(shapes: Lab) -> None:
+    lend(shapes)
+    run = shapes.cluster().ok()
+    assert run.out.splitlines()[-1] == f"ready: http://{shapes.addresses[DEBIAN]}:8080/v1"
+    key = (shapes.home() / "labs/test/chat.key").read_text().strip()
+    reply = requests.post(
+        f"http://{shapes.addresses[DEBIAN]}:8080/v1/completions",
+        headers={"Authorization": f"Bearer {key}"},
+        json={"prompt": "Once", "max_tokens": 8},
+        timeout=60,
+    )
+    assert reply.json()["usage"]["completion_tokens"] > 0
+    for worker in (FEDORA, UBUNTU):  # the controller's connections, seen from the worker
+        assert shapes.ssh(worker, "ss -tnH state established '( sport = :50052 )'").strip()
+
+
+def test_a_second_run_changes_nothing_within_its_budget(shapes: Lab, tmp_path: Path) -> None:
+    before = shapes.fingerprint()
+    run = shapes.cluster("--json", trace=tmp_path / "trace").ok()
+    print("remote commands:", dict(run.commands))
+    assert (run.totals["success"], run.totals["error"]) == (0, 0)
+    assert shapes.fingerprint() == before
+    assert set(run.commands) == set(SYSTEMS)
+    assert max(run.commands.values()) <= BUDGET, (tmp_path / "trace").read_text()
+
+
+def test_rpc_on_the_fedora_is_closed_although_its_zone_is_open(shapes: Lab) -> None:
+    """The zone lets 1025-65535 in; the other worker, which is cabled to it too, still does not get through."""
+    listening = shapes.ssh(FEDORA, "ss -ltnH | awk '{print $4}' | grep :50052").split()
+    assert len(listening) == 1
+    for peer, address in ((UBUNTU, listening[0].rsplit(":", 1)[0]), (DEBIAN, shapes.addresses[FEDORA])):
+        blocked = f"timeout 3 bash -c '</dev/tcp/{address}/50052' 2>/dev/null && echo open || echo closed"
+        assert shapes.ssh(peer, blocked).strip() == "closed"
+
+
+def test_a_frozen_worker_on_the_fedora_is_killed_and_leaves_no_core(shapes: Lab) -> None:
+    unit = shapes.ssh(FEDORA, "systemctl list-units --plain --no-legend 'halofleet-rpc*' | cut -d' ' -f1").strip()
+    pid = shapes.ssh(FEDORA, f"systemctl show -p MainPID --value {unit}").strip()
+    shapes.ssh(FEDORA, f"kill -STOP {pid}; systemctl restart {unit}")
+    said = shapes.ssh(
+        FEDORA,
+        f"journalctl -u {unit} --no-pager -o cat; find / -xdev -name 'core*' -newer /etc/hostname "
+        f"-size +1M 2>/dev/null; systemctl show -p MainPID --value {unit}",
+    )
+    assert "SIGABRT" not in said
+    assert "core" not in said.splitlines()[-2]
+    assert said.split()[-1] != pid

@@ -28,7 +28,7 @@ if ! TMPDIR="$scratch" unshare --mount --pid --fork --kill-child --mount-proc \
 	else
 		kept="$folder/$(basename "$image" .tar).log"
 		cp "$scratch/log" "$kept" 2>/dev/null || true
-		echo "cannot make $what: $(grep -E '^[EW]:|[Ee]rror' "$scratch/log" | tail -n 1 || tail -n 1 "$scratch/log"); all of it is in $kept" >&2
+		echo "cannot make $what: $(grep -E '^[EW]:|[Ee]rror:' "$scratch/log" | tail -n 1 || tail -n 1 "$scratch/log"); all of it is in $kept" >&2
 	fi
 	exit 1
 fi
