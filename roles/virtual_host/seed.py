@@ -19,7 +19,7 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 MANAGEMENT: dict[Shape, str] = {
     "debian": "/etc/systemd/network/10-halofleet-management.network",
     "ubuntu": "/etc/netplan/10-halofleet-management.yaml",
-    "fedora": "/etc/NetworkManager/system-connections/halofleet-management.nmconnection",
+    "fedora": "/etc/NetworkManager/system-connections/virtual-management.nmconnection",
 }
 """The file that sets up the management interface."""
 

@@ -81,7 +81,7 @@ def test_the_management_interface_is_set_up_as_the_distribution_does_it() -> Non
         ("ubuntu-26.04", "/etc/netplan/10-halofleet-management.yaml", 0o600, "addresses: [10.9.0.11/24]"),
         (
             "fedora-43",
-            "/etc/NetworkManager/system-connections/halofleet-management.nmconnection",
+            "/etc/NetworkManager/system-connections/virtual-management.nmconnection",
             0o600,
             "address1=10.9.0.11/24,10.9.0.1",
         ),
