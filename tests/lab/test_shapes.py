@@ -109,6 +109,37 @@ def test_the_compiler_of_the_repository_compiles(shapes: Lab) -> None:
     )
 
 
+MIRROR = """
+set -e
+cd $(mktemp -d)
+mkdir -p mirror/releases/43/Everything/x86_64 mirror/updates/43/Everything/x86_64 tmp
+ln -s /srv/fedora-43 mirror/releases/43/Everything/x86_64/os
+createrepo_c --quiet mirror/updates/43/Everything/x86_64
+python3 -m http.server 8099 --bind 127.0.0.1 --directory mirror >/dev/null 2>&1 &
+trap "kill $!" EXIT
+sleep 2
+cat >tree.sh <<'END'
+{script}
+END
+gpg --batch --quiet --homedir tmp --passphrase '' --quick-generate-key nobody rsa3072 sign never 2>/dev/null
+gpg --batch --quiet --homedir tmp --armor --export >wrong.key
+build="unshare --mount sh tree.sh $PWD/root.tar 43 x86_64 http://127.0.0.1:8099"
+! TMPDIR=$(mktemp -d) $build $PWD/wrong.key fedora-release-workstation make >wrong.log 2>&1
+[ ! -e root.tar ]
+TMPDIR=$(mktemp -d) $build /etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-43 fedora-release-workstation make >right.log 2>&1 || {
+    tail -n 20 right.log >&2; exit 1; }
+tar -tf root.tar | grep -E '^./usr/bin/make$|rpmdb.sqlite$'
+"""
+
+
+def test_a_fedora_from_a_mirror_is_made_of_signed_packages_alone(shapes: Lab) -> None:
+    """The build of a real Fedora, run where dnf is: the stand-in's small repository, laid out as a mirror is."""
+    script = (ROOT / "roles/virtual_host/machine/tree_fedora.sh").read_text()
+    said = shapes.ssh(FEDORA, MIRROR.replace("{script}", script)).split()
+    assert "./usr/bin/make" in said
+    assert any(path.endswith("rpmdb.sqlite") for path in said)
+
+
 def test_networkmanager_and_firewalld_are_fedoras(shapes: Lab) -> None:
     assert "host0:connected" in shapes.ssh(FEDORA, "nmcli -t -f DEVICE,STATE device").split()
     assert shapes.ssh(FEDORA, "systemctl is-active NetworkManager firewalld; true").split() == ["active", "active"]
