@@ -222,6 +222,7 @@ def lend_release(artifact: Path, manifest: dict[str, Any], to: Path) -> None:
         digest = hashlib.sha256((folder / "release.json").read_bytes()).hexdigest()
         sums = (folder / "SHA256SUMS").read_text()
         (folder / "SHA256SUMS").write_text(re.sub(r"(?m)^[0-9a-f]{64}(?=  release\.json$)", digest, sums))
+        folder.chmod(0o755)  # a temporary folder is nobody else's to read, and this mode is packed too
         with tarfile.open(to, "w:gz") as tar:
             tar.add(folder, ".")
     to.with_suffix(".gz.sha256").write_text(hashlib.sha256(to.read_bytes()).hexdigest())
