@@ -71,6 +71,8 @@ class Draft:
 
     lab: str
     virtual: bool
+    ubuntu_mirror: bool
+    """`virtual:` says where Ubuntu's own packages are."""
     management: IPv4Network | None
     links_range: IPv4Network | None
     default_range: bool
@@ -97,6 +99,7 @@ def read(lab: str, tree: Tree) -> Draft:
     return Draft(
         lab=lab,
         virtual="virtual" in data or "virtual" in misspelt,
+        ubuntu_mirror="ubuntu" in _mapping(data.get("virtual")),
         management=file.get("management"),
         links_range=file.get("links_range"),
         default_range="links_range" not in data,

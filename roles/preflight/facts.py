@@ -26,7 +26,8 @@ class Snapshots(FactBase[Snapshot]):
     def command(self, address: str, lock: str) -> StringCommand:
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
-            "echo \"free $(df --output=avail -m /var/lib | tail -n 1 | tr -d ' ')\"; "
+            # not -m: Ubuntu 26.04's df (uutils) has no such option
+            "echo \"free $(df --output=avail -B1048576 /var/lib | tail -n 1 | tr -d ' ')\"; "
             "[ ! -d /run/systemd/system ] || systemctl --version | sed -n 's/^systemd \\([0-9]*\\).*/systemd \\1/p'; "
             '[ "$(id -u)" != 0 ] || echo root yes; '
             f"[ ! -e {RECORD} ] || echo gpu yes; "

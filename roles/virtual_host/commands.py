@@ -53,14 +53,13 @@ def act(function: Callable[[], None]) -> FunctionCommand:
 def look(host: Host, lab: Wanted, *, greet: bool = False) -> Seen:
     """The one fact of the role. `greet`: also ask the hosts' SSH servers, which takes a moment."""
     addresses = tuple(each.endpoint for each in lab.hosts) if greet else ()
-    image = str(lab.image(cache("images")))
-    seen: Seen = host.get_fact(LabState, str(lab.instance.state), lab.instance.full, image, addresses)
+    seen: Seen = host.get_fact(LabState, str(lab.instance.state), lab.instance.full, str(cache("images")), addresses)
     return seen
 
 
 def look_back(host: Host, instance: Instance) -> Seen:
     """The same without a lab.yml."""
-    seen: Seen = host.get_fact(LabState, str(instance.state), instance.full, "", ())
+    seen: Seen = host.get_fact(LabState, str(instance.state), instance.full, str(cache("images")), ())
     return seen
 
 

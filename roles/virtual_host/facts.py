@@ -70,9 +70,10 @@ class Seen:
     systemd: bool
     """This machine's PID 1 is systemd."""
     state: bool
-    image: bool
-    base: str
-    """The digest of the unpacked base tree."""
+    images: tuple[str, ...]
+    """In the cache, by name."""
+    bases: tuple[str, ...]
+    """The unpacked base trees, by their images' names."""
     lab: str
     """The lab that this instance runs."""
     state_disk: Disk
@@ -97,9 +98,9 @@ class Seen:
 class LabState(FactBase[Seen]):
     """Everything the role decides by."""
 
-    def command(self, state: str, full: str, image: str, addresses: tuple[str, ...] = ()) -> StringCommand:
+    def command(self, state: str, full: str, images: str, addresses: tuple[str, ...] = ()) -> StringCommand:
         probe = str(Path(__file__).parent / "machine" / "probe.py")
-        words = (sys.executable, "-BEs", probe, state, full, image, *addresses)
+        words = (sys.executable, "-BEs", probe, state, full, images, *addresses)
         return StringCommand(*(QuoteString(word) for word in words))
 
     def process(self, output: list[str]) -> Seen:
@@ -113,10 +114,10 @@ class LabState(FactBase[Seen]):
 
 def seen(raw: dict[str, Any]) -> Seen:
     plain = [
-        *("package_tool", "systemd", "state", "image", "base", "lab", "netns_mounted"),
+        *("package_tool", "systemd", "state", "lab", "netns_mounted"),
         *("resolver", "table", "forwarding", "forwarding_mine"),
     ]
-    listed = ("missing", "dropping", "groups", "greets", "workers")
+    listed = ("missing", "images", "bases", "dropping", "groups", "greets", "workers")
     flat: dict[str, Any] = {key: raw[key] for key in plain} | {key: tuple(raw[key]) for key in listed}
     return Seen(
         **flat,

@@ -80,9 +80,9 @@ class Instance:
         return self.home / "virtual" / f"{self.name}.lock"
 
     @property
-    def base(self) -> Path:
-        """The tree below every host's overlay."""
-        return self.state / "base"
+    def bases(self) -> Path:
+        """The trees below the hosts' overlays."""
+        return self.state / "bases"
 
     def host_dir(self, node: str) -> Path:
         return self.state / "hosts" / node

@@ -13,7 +13,7 @@ from roles.lib.remote import Commands, current
 from roles.lib.stop import Refused
 from roles.virtual_host import plan, plan_links, refusals, seed, store
 from roles.virtual_host.commands import act, hold, look, must_be_root, script, words, work
-from roles.virtual_host.wanted import PACKAGES, Wanted
+from roles.virtual_host.wanted import Wanted
 
 COMMON = ["systemd-container", "mmdebstrap", "nftables", "util-linux"]
 TOOLS = {
@@ -42,12 +42,14 @@ def tools(lab: Wanted) -> Commands:
     """systemd-nspawn and the few others; the package lists are read only when something is missing."""
     host = current()
     seen = look(host, lab)
-    if not seen.missing:
+    missing = refusals.lacking(lab, seen)
+    if not missing:
         host.noop("every tool is there")
         return
     if seen.package_tool == "apt-get":
         yield from apt.update._inner()
-        yield from apt.packages._inner(packages=TOOLS["apt-get"], no_recommends=True)
+        own = ["dnf"] if "dnf" in missing else []
+        yield from apt.packages._inner(packages=[*TOOLS["apt-get"], *own], no_recommends=True)
     else:
         yield from dnf.packages._inner(packages=TOOLS["dnf"])
 
@@ -56,34 +58,37 @@ def tools(lab: Wanted) -> Commands:
 def tools_present(lab: Wanted) -> Commands:
     """The installation may have failed: say what that means here."""
     host = current()
-    if state.is_executing and (missing := look(host, lab).missing):
+    if state.is_executing and (missing := refusals.lacking(lab, look(host, lab))):
         raise Refused(f"{', '.join(missing)}: not on this machine, and cannot be installed (see above)")
     host.noop("every tool is there")
     yield from ()
 
 
 @operation()
-def image(lab: Wanted) -> Commands:
-    """The base system as a tarball in the cache."""
+def images(lab: Wanted) -> Commands:
+    """The base systems as tarballs in the cache."""
     host = current()
-    if look(host, lab).image:
-        host.noop("the image is in the cache")
-        return
-    logger.info(f"{host.print_prefix}building the base system of {lab.suite} (about half a minute)")
-    what = (lab.image(cache("images")), lab.suite, ",".join(PACKAGES), lab.mirror or "")
-    yield work(lab.instance, "build_image.sh", *what)
+    there = look(host, lab).images
+    missing = [image for image in lab.images if image.name not in there]
+    for image in missing:
+        logger.info(f"{host.print_prefix}building the base system: {image.says} (half a minute, or a few)")
+        tarball = cache("images") / f"{image.name}.tar"
+        yield work(lab.instance, "build_image.sh", tarball, image.says, image.method, *image.arguments)
+    if not missing:
+        host.noop("every image is in the cache")
 
 
 @operation()
-def base(lab: Wanted) -> Commands:
-    """The tarball, unpacked once for all hosts; the digest beside it says that it is whole."""
+def bases(lab: Wanted) -> Commands:
+    """The tarballs, each unpacked once for all hosts that are made of it."""
     host = current()
-    if look(host, lab).base == lab.image_digest:
-        host.noop("the base tree is unpacked")
-        return
-    yield work(
-        lab.instance, "unpack_base.sh", lab.image(cache("images")), lab.instance.state, lab.image_digest, lab.lab
-    )
+    there = look(host, lab).bases
+    missing = [image for image in lab.images if image.name not in there]
+    for image in missing:
+        tarball = cache("images") / f"{image.name}.tar"
+        yield work(lab.instance, "unpack_base.sh", tarball, lab.instance.state, image.name, lab.lab)
+    if not missing:
+        host.noop("every base tree is unpacked")
 
 
 @operation()

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from roles.virtual_host.facts import Seen
-from roles.virtual_host.wanted import Wanted
+from roles.virtual_host.seed import base
+from roles.virtual_host.wanted import Wanted, WantedHost
 
 MIB = 1024 * 1024
-IMAGE_NEEDS = 1024 * MIB
-"""The tree while mmdebstrap builds it, apt's downloads and the tarball."""
-BASE_NEEDS = 400 * MIB
+IMAGE_FACTOR = 2.5
+"""What an image needs while it is built, of what it needs afterwards: the tree, the downloads and the tarball."""
 HOST_NEEDS = 512 * MIB
 """A host's own files: packages, a built llama.cpp, its models."""
 
 
 def refusals(wanted: Wanted, seen: Seen) -> list[str]:
-    return [*_tools(seen), *_ranges(wanted, seen), *_disk(wanted, seen), *_other_lab(wanted, seen)]
+    return [*_tools(wanted, seen), *_ranges(wanted, seen), *_disk(wanted, seen), *_other_lab(wanted, seen)]
 
 
-def _tools(seen: Seen) -> Iterator[str]:
-    if seen.missing and not seen.package_tool:
+def lacking(wanted: Wanted, seen: Seen) -> list[str]:
+    """Commands that this lab needs and the machine has not: dnf only for a Fedora from its mirror."""
+    fedora = any(image.method == "tree_fedora.sh" for image in wanted.images)
+    return [tool for tool in seen.missing if tool != "dnf" or fedora]
+
+
+def _tools(wanted: Wanted, seen: Seen) -> Iterator[str]:
+    missing = lacking(wanted, seen)
+    if missing and not seen.package_tool:
         yield (
-            f"{', '.join(seen.missing)}: not on this machine, and there is neither apt nor dnf to install it;"
+            f"{', '.join(missing)}: not on this machine, and there is neither apt nor dnf to install it;"
             " install systemd-container, mmdebstrap, nftables and iproute2"
         )
 
@@ -61,8 +69,8 @@ def _nameservers(seen: Seen) -> Iterator[IPv4Address]:
 
 def _disk(wanted: Wanted, seen: Seen) -> Iterator[str]:
     fresh = sum(1 for host in wanted.hosts if host.node not in seen.hosts or not seen.hosts[host.node].made)
-    state = fresh * HOST_NEEDS + (BASE_NEEDS if seen.base != wanted.image_digest else 0)
-    image = 0 if seen.image else IMAGE_NEEDS
+    state = fresh * HOST_NEEDS + sum(image.needs for image in wanted.images if image.name not in seen.bases)
+    image = int(sum(image.needs * IMAGE_FACTOR for image in wanted.images if image.name not in seen.images))
     if seen.state_disk.device == seen.image_disk.device:
         state, image = state + image, 0
     for disk, needed in ((seen.state_disk, state), (seen.image_disk, image)):
@@ -75,14 +83,20 @@ def _disk(wanted: Wanted, seen: Seen) -> Iterator[str]:
 
 def _other_lab(wanted: Wanted, seen: Seen) -> Iterator[str]:
     name = wanted.instance.name
-    made = [node for node, host in seen.hosts.items() if host.made]
+    others = [host.node for host in wanted.hosts if _made_of_another(host, seen)]
     if seen.lab and seen.lab != wanted.lab:
         yield (
             f"instance {name} runs the lab {seen.lab!r}, not {wanted.lab!r}:"
             " take it down first, or set HALOFLEET_LAB to another name"
         )
-    elif made and seen.base and seen.base != wanted.image_digest:
-        yield f"{', '.join(made)}: built from another base system than lab.yml asks for now; take the lab down first"
+    elif others:
+        yield f"{', '.join(others)}: built from another base system than lab.yml asks for now; take the lab down first"
+
+
+def _made_of_another(host: WantedHost, seen: Seen) -> bool:
+    """It has files of its own already, above another tree."""
+    found = seen.hosts.get(host.node)
+    return found is not None and found.made and bool(found.run) and json.loads(found.run).get("base") != base(host)
 
 
 def warnings(wanted: Wanted, seen: Seen) -> Iterator[str]:

@@ -12,9 +12,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from roles.lib.render import render
 from roles.virtual_host.facts import Digest
+from roles.virtual_host.images import Shape
 from roles.virtual_host.wanted import Wanted, WantedHost
 
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+MANAGEMENT: dict[Shape, str] = {
+    "debian": "/etc/systemd/network/10-halofleet-management.network",
+    "ubuntu": "/etc/netplan/10-halofleet-management.yaml",
+    "fedora": "/etc/NetworkManager/system-connections/virtual-management.nmconnection",
+}
+"""The file that sets up the management interface."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,7 @@ def files(wanted: Wanted, host: WantedHost, *, login: str, key: KeyPair, resolve
         # Of the host's own key: another one for every host ever made, the same one for as long as it lives.
         "/etc/machine-id": File(hashlib.sha256(key.public.encode()).hexdigest()[:32] + "\n", 0o444),
         "/etc/resolv.conf": File(resolver),
-        "/etc/systemd/network/10-halofleet-management.network": File(
-            render("virtual_host/management.network.j2", address=address, gateway=wanted.gateway)
-        ),
+        MANAGEMENT[host.image.shape]: _management(host.image.shape, address, wanted.gateway),
         "/etc/ssh/sshd_config.d/10-halofleet-virtual.conf": File(render("virtual_host/sshd.conf.j2", port=host.port)),
         HOST_KEY: File(key.private, 0o600),
         f"{HOST_KEY}.pub": File(f"{key.public}\n"),
@@ -69,11 +74,23 @@ def run_json(wanted: Wanted, host: WantedHost, *, systemd: bool) -> str:
             "node": host.node,
             "machine": instance.machine(host.node),
             "netns": instance.netns(host.node),
-            "base": "../../base",
+            "base": base(host),
             "cgroup": "" if systemd else instance.cgroup(host.node),
         },
         indent=1,
     )
+
+
+def base(host: WantedHost) -> str:
+    """The tree below its overlay, relative to its folder."""
+    return f"../../bases/{host.image.name}"
+
+
+def _management(shape: Shape, address: str, gateway: str) -> File:
+    """netplan and NetworkManager refuse a file that others may read."""
+    name = MANAGEMENT[shape].rsplit(".", 1)[1]
+    text = render(f"virtual_host/management.{name}.j2", address=address, gateway=gateway)
+    return File(text, 0o644 if shape == "debian" else 0o600)
 
 
 def digests(seed: Mapping[str, File]) -> dict[str, Digest]:

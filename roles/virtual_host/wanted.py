@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from pathlib import Path
 
 from inventory.spec import Lab
 from inventory.spec.language.links import Ethernet
 from inventory.spec.topology.links import Link
+from roles.virtual_host.images import Image, image
 from roles.virtual_host.names import Instance
-
-PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "iputils-ping", "ca-certificates",
-    "curl", "procps", "udev", "kmod",
-)  # fmt: skip
-"""Inside every host: what Debian's own installer leaves, as far as a container needs it."""
-
-IMAGE_FORMAT = 1
-"""Raise it when build_image.sh makes a different image of the same packages."""
-
 
 MARK = "halofleet link "
 
@@ -59,6 +47,7 @@ class WantedHost:
     address: str
     port: int
     """Where its SSH server listens."""
+    image: Image
 
     @property
     def endpoint(self) -> str:
@@ -69,8 +58,6 @@ class WantedHost:
 class Wanted:
     lab: str
     instance: Instance
-    suite: str
-    mirror: str | None
     management: IPv4Network
     ranges: tuple[tuple[str, IPv4Network], ...]
     """Everything that the lab has addresses of, with the key of lab.yml that says so."""
@@ -85,12 +72,9 @@ class Wanted:
         return str(self.management.network_address + 1)
 
     @property
-    def image_digest(self) -> str:
-        words = (str(IMAGE_FORMAT), self.suite, self.mirror or "", platform.machine(), *PACKAGES)
-        return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
-
-    def image(self, images: Path) -> Path:
-        return images / f"{self.suite}-{self.image_digest}.tar"
+    def images(self) -> tuple[Image, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys(host.image for host in self.hosts))
 
 
 def wanted(lab: Lab, instance: Instance) -> Wanted:
@@ -100,12 +84,11 @@ def wanted(lab: Lab, instance: Instance) -> Wanted:
     return Wanted(
         lab=lab.name,
         instance=instance,
-        suite=virtual.suite,
-        mirror=virtual.mirror,
         management=lab.spec.management,
         ranges=tuple(_ranges(lab)),
         hosts=tuple(
-            WantedHost(name, node.id, str(node.address), lab.ssh(name).port) for name, node in lab.nodes.items()
+            WantedHost(name, node.id, str(node.address), lab.ssh(name).port, image(node.os, virtual))
+            for name, node in lab.nodes.items()
         ),
         switches=tuple(_switch(link) for link in lab.links if link.kind == "ethernet"),
         pairs=tuple(pair for link in lab.links for pair in _pairs(lab, link)),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -199,3 +203,37 @@ def make_lab(folder: Path, instance: str) -> Lab:
     lab.inventory.write_text((ROOT / "inventory/lab.py").read_text())
     lab.addresses |= {name: str(node.address) for name, node in load(lab.yml).nodes.items()}
     return lab
+
+
+def own_releases(own: Path) -> Path:
+    """A cache whose releases are this lab's alone; all else of it is shared. The folder of the releases."""
+    cache, shared = own / "cache", home.home() / "cache"
+    if cache.is_symlink():
+        cache.unlink()
+    for name in ("images", "models", "sources"):
+        (shared / name).mkdir(parents=True, exist_ok=True)
+        cache.mkdir(exist_ok=True)
+        if not (cache / name).exists():
+            (cache / name).symlink_to(shared / name)
+    (cache / "releases").mkdir(exist_ok=True)
+    return cache / "releases"
+
+
+def lend_release(artifact: Path, manifest: dict[str, Any], to: Path) -> None:
+    """The same binaries as another platform's release: what was compiled on the older system runs on the newer one.
+
+    Only its release.json differs, and the sums with it.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with tarfile.open(artifact) as tar:
+            tar.extractall(folder, filter="data")
+        note = json.loads((folder / "release.json").read_text()) | manifest
+        (folder / "release.json").write_text(json.dumps(note, indent=2, sort_keys=True) + "\n")
+        digest = hashlib.sha256((folder / "release.json").read_bytes()).hexdigest()
+        sums = (folder / "SHA256SUMS").read_text()
+        (folder / "SHA256SUMS").write_text(re.sub(r"(?m)^[0-9a-f]{64}(?=  release\.json$)", digest, sums))
+        folder.chmod(0o755)  # a temporary folder is nobody else's to read, and this mode is packed too
+        with tarfile.open(to, "w:gz") as tar:
+            tar.add(folder, ".")
+    to.with_suffix(".gz.sha256").write_text(hashlib.sha256(to.read_bytes()).hexdigest())

@@ -338,11 +338,11 @@ class SimHost(State):
 
     def _df(self, call: Call) -> Reply:
         match call.words:
-            case ["--output=avail", "-m", "/var/lib"]:
+            case ["--output=avail", "-B1048576", "/var/lib"]:
                 return Reply(f"Avail\n{self.free:>5}\n")
             case ["--output=avail", "-B1", "/var/lib/halofleet/incoming"]:
                 return Reply(f"Avail\n{self.free << 20}\n")
-            case ["--output=avail", "-m", "/boot"]:
+            case ["--output=avail", "-B1048576", "/boot"]:
                 return Reply(f"Avail\n{self.boot.room:>5}\n")
         raise NotModelled(call)
 

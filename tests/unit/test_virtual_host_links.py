@@ -16,9 +16,9 @@ from inventory.spec import load
 from roles.virtual_host import plan, plan_links
 from roles.virtual_host.facts import Link, Seen
 from roles.virtual_host.wanted import MARK, End, Pair, Wanted, WantedHost, wanted
-from tests.unit.test_virtual_host_plan import INSTANCE, WANTED, bare
+from tests.unit.test_virtual_host_plan import INSTANCE, TRIXIE, WANTED, bare
 
-FOUR = tuple(WantedHost(f"halo{number}", number, f"10.9.0.{10 + number}", 22) for number in range(1, 5))
+FOUR = tuple(WantedHost(f"halo{number}", number, f"10.9.0.{10 + number}", 22, TRIXIE) for number in range(1, 5))
 NETNS = {name: INSTANCE.netns(name) for name in ("halo1", "halo2", "halo3", "halo4", "fabric.ethernet")}
 MACHINE = ""
 """The machine's own namespace."""
@@ -238,7 +238,10 @@ def test_lab_yml_becomes_pairs_and_switches(tmp_path: Path) -> None:
         "serves: {chat: {model: nonsense, controller: halo1, workers: [halo2]}}\n"
     )
     found = wanted(load(path), INSTANCE)
-    assert found.hosts == (WantedHost("halo1", 1, "10.9.0.11", 2222), WantedHost("halo2", 2, "10.9.0.12", 22))
+    assert found.hosts == (
+        WantedHost("halo1", 1, "10.9.0.11", 2222, TRIXIE),
+        WantedHost("halo2", 2, "10.9.0.12", 22, TRIXIE),
+    )
     assert found.switches == ("fabric.storage",)
     assert found.pairs == (
         Pair((End("halo1", "usb4-2-1"), End("halo2", "usb4-1-1")), 65520),

@@ -6,19 +6,21 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from inventory.spec.language.nodes import Virtual
 from roles.virtual_host import plan, plan_links, refusals, seed
 from roles.virtual_host.facts import Disk, Host, Link, Route, Seen
+from roles.virtual_host.images import image
 from roles.virtual_host.names import Instance
 from roles.virtual_host.wanted import End, Pair, Wanted, WantedHost
 
 INSTANCE = Instance("demo", Path("/home/x/.local/share/halofleet"), Path("/src/demo"))
-ONE, TWO = WantedHost("halo1", 1, "10.9.0.11", 22), WantedHost("halo2", 2, "10.9.0.12", 2222)
+TRIXIE = image("debian-13", Virtual())
+ONE = WantedHost("halo1", 1, "10.9.0.11", 22, TRIXIE)
+TWO = WantedHost("halo2", 2, "10.9.0.12", 2222, TRIXIE)
 CABLE = Pair((End("halo1", "usb4-2"), End("halo2", "usb4-1")), 1500)
 WANTED = Wanted(
     lab="lab",
     instance=INSTANCE,
-    suite="trixie",
-    mirror=None,
     management=IPv4Network("10.9.0.0/24"),
     ranges=(("management", IPv4Network("10.9.0.0/24")), ("links_range", IPv4Network("10.8.0.0/16"))),
     hosts=(ONE, TWO),
@@ -47,8 +49,8 @@ def bare() -> Seen:
         missing=(),
         systemd=False,
         state=False,
-        image=False,
-        base="",
+        images=(),
+        bases=(),
         lab="",
         state_disk=disk,
         image_disk=disk,
@@ -92,8 +94,8 @@ def built() -> Seen:
     return replace(
         bare(),
         state=True,
-        image=True,
-        base=WANTED.image_digest,
+        images=(TRIXIE.name,),
+        bases=(TRIXIE.name,),
         lab="lab",
         links={**bare().links, INSTANCE.bridge: own, **outer},
         routes=(*bare().routes, Route("10.9.0.0/24", INSTANCE.bridge)),

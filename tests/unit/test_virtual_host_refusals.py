@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from inventory.spec.language.nodes import Mirror, Virtual
 from roles.virtual_host.facts import Disk, Link, Route
+from roles.virtual_host.images import image
 from roles.virtual_host.names import instance_name
 from roles.virtual_host.refusals import refusals, warnings
-from tests.unit.test_virtual_host_plan import INSTANCE, WANTED, bare, built
+from tests.unit.test_virtual_host_plan import INSTANCE, ONE, TWO, WANTED, bare, built
 
 
 def test_missing_tools_only_where_nothing_can_install_them() -> None:
@@ -48,20 +50,30 @@ def test_taken_subnet_of_a_fabric_names_the_other_lab() -> None:
 def test_disk_is_counted_once_for_one_file_system() -> None:
     mib = 2**20
     (line,) = refusals(WANTED, replace(bare(), state_disk=Disk("/s", 1, mib), image_disk=Disk("/i", 1, mib)))
-    assert line.startswith("/s: 1 MiB free, 2448 MiB needed for 2 hosts")
+    assert line.startswith("/s: 1 MiB free, 2424 MiB needed for 2 hosts")
     one, two = refusals(WANTED, replace(bare(), state_disk=Disk("/s", 1, mib), image_disk=Disk("/i", 2, mib)))
     assert "1424 MiB" in one
-    assert "1024 MiB" in two
+    assert "1000 MiB" in two
     assert refusals(WANTED, replace(built(), state_disk=Disk("/s", 1, 0), image_disk=Disk("/s", 1, 0))) == []
 
 
 def test_another_lab_or_base_in_this_instance() -> None:
     (line,) = refusals(WANTED, replace(built(), lab="office"))
     assert line.startswith("instance demo runs the lab 'office', not 'lab'")
-    (line,) = refusals(WANTED, replace(built(), base="other"))
-    assert "built from another base system" in line
+    fedora = replace(ONE, image=image("fedora-43", Virtual()))
+    (line,) = refusals(replace(WANTED, hosts=(fedora, TWO)), built())
+    assert line.startswith("halo1: built from another base system")
     unmade = {node: replace(host, made=False) for node, host in built().hosts.items()}
-    assert refusals(WANTED, replace(built(), base="other", hosts=unmade)) == []
+    assert refusals(replace(WANTED, hosts=(fedora, TWO)), replace(built(), hosts=unmade)) == []
+
+
+def test_dnf_is_needed_for_a_fedora_from_its_mirror_alone() -> None:
+    without = replace(bare(), missing=("dnf",), package_tool="")
+    assert refusals(replace(WANTED, hosts=(replace(ONE, image=image("fedora-43", Virtual())),)), without) == []
+    mirror = Mirror(mirror="http://mirror.example/fedora", key=Path("/keys/fedora"))
+    real = replace(ONE, image=image("fedora-43", Virtual(fedora=mirror)))
+    (line,) = refusals(replace(WANTED, hosts=(real,)), without)
+    assert line.startswith("dnf: not on this machine")
 
 
 def test_warnings() -> None:

@@ -17,6 +17,7 @@ from inventory.spec.language.fields import (
     Port,
     Size,
     Suite,
+    Url,
     User,
     together,
 )
@@ -108,10 +109,36 @@ class Node(Traits):
     """Which of `groups` the node is in; one at most."""
 
 
+_FEDORA = {"mirror": "https://dl.fedoraproject.org/pub/fedora/linux", "key": "/etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-43"}
+_UBUNTU = {
+    "mirror": "http://archive.ubuntu.com/ubuntu",
+    "key": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+}
+
+
+class Mirror(Spec):
+    """Where a distribution's packages are had, and the key that they are signed with."""
+
+    mirror: Annotated[Url, Field(examples=["https://dl.fedoraproject.org/pub/fedora/linux"])]
+    """Fedora: the folder with `releases/` and `updates/`. Ubuntu: the folder with `dists/` and `pool/`."""
+    key: Annotated[KeyFile, Field(examples=["/usr/share/keyrings/ubuntu-archive-keyring.gpg"])]
+    """The distribution's public key, a file on this machine; `~` is expanded."""
+
+
+UBUNTU_SUITES = {"ubuntu-24.04": "noble", "ubuntu-26.04": "resolute"}
+"""That can be made from a mirror, and how the mirror calls them."""
+UBUNTU_STAND_IN = "ubuntu-26.04"
+"""Whose stand-in can be made without one."""
+
+
 class Virtual(Spec):
     """The lab's hosts are systemd-nspawn hosts on this machine (`deploys/virtual_lab.py`)."""
 
     suite: Annotated[Suite, Field(examples=["trixie"])] = "trixie"
     """Any suite that mmdebstrap can build."""
     mirror: Annotated[Location | None, Field(examples=["http://deb.debian.org/debian"])] = None
-    """An apt mirror. Left out: mmdebstrap's own default for the suite."""
+    """An apt mirror of Debian. Left out: mmdebstrap's own default for the suite."""
+    fedora: Annotated[Mirror | None, Field(examples=[_FEDORA])] = None
+    """Nodes of Fedora are made of its own packages, by `dnf --installroot`."""
+    ubuntu: Annotated[Mirror | None, Field(examples=[_UBUNTU])] = None
+    """Nodes of Ubuntu 24.04 or 26.04 are made of its own packages."""

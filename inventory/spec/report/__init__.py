@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from inventory.spec.lab import Lab
-from inventory.spec.language.nodes import Memory
+from inventory.spec.language.nodes import Memory, Virtual
 from inventory.spec.language.sources import GitSource
 from inventory.spec.report.drawing import draw
 from inventory.spec.report.serves import gpu, serves
@@ -49,17 +49,23 @@ def _lab(lab: Lab) -> Iterator[str]:
         where, what = source.git, f"ref {source.ref}"
     else:
         where, what = source.archive, f"commit {source.commit}"
-    suite = lab.spec.virtual.suite if lab.spec.virtual else ""
+    virtual = lab.spec.virtual and f"the nodes are virtual hosts on this machine ({_made_of(lab, lab.spec.virtual)})"
     rows = {
         "file": str(lab.path),
         "management": str(lab.spec.management),
         "links_range": str(lab.spec.links_range),
-        "virtual": suite and f"the nodes are virtual hosts on this machine ({suite})",
+        "virtual": virtual or "",
         "llama.cpp": f"{where}, {what}",
     }
     for key, value in rows.items():
         if value:
             yield f"  {key:<11}  {value}"
+
+
+def _made_of(lab: Lab, virtual: Virtual) -> str:
+    real = {"debian": True, "fedora": virtual.fedora is not None, "ubuntu": virtual.ubuntu is not None}
+    systems = sorted({node.os for node in lab.nodes.values() if not real[node.os.split("-", 1)[0]]})
+    return ", ".join([virtual.suite, *(f"a stand-in for {os}" for os in systems)])
 
 
 def _nodes(lab: Lab) -> Iterator[str]:

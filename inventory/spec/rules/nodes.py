@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from inventory.spec.draft import Draft, NodeDraft
 from inventory.spec.errors import Problem, did_you_mean, quoted
-from inventory.spec.language.nodes import RESERVE
+from inventory.spec.language.nodes import RESERVE, UBUNTU_STAND_IN, UBUNTU_SUITES
 
 
 def _names(draft: Draft) -> Iterator[Problem]:
@@ -84,7 +84,7 @@ def _virtual(draft: Draft) -> Iterator[Problem]:
     """What a virtual node is not. One mistake in defaults is one error."""
     told: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for name, node in (draft.nodes or {}).items() if draft.virtual else ():
-        for key, text in _unlike_virtual(node):
+        for key, text in _unlike_virtual(node, ubuntu_mirror=draft.ubuntu_mirror):
             told.setdefault((key, text), []).append(name)
     for (key, text), names in told.items():
         if len(names) > 1 and len(names) == len(draft.nodes or ()):
@@ -94,16 +94,24 @@ def _virtual(draft: Draft) -> Iterator[Problem]:
                 yield ("nodes", name, *key), text
 
 
-def _unlike_virtual(node: NodeDraft) -> Iterator[tuple[tuple[str, ...], str]]:
+def _unlike_virtual(node: NodeDraft, *, ubuntu_mirror: bool) -> Iterator[tuple[tuple[str, ...], str]]:
     if node.kernel == "own":
         hint = "a virtual node runs on this machine's kernel: write `kernel: none`, here or in defaults"
         yield ("kernel",), f'is "own", but {hint}'
-    if node.os and not node.os.startswith("debian-"):
-        yield ("os",), f"is {quoted(node.os)}, but a virtual node is made of Debian: write debian-13"
+    if node.os and node.os.startswith("ubuntu-"):
+        yield from _ubuntu(node.os, ubuntu_mirror=ubuntu_mirror)
     if node.ssh_user not in (None, "root"):
         yield ("ssh", "user"), f"is {quoted(str(node.ssh_user))}, but a virtual node has root alone: leave it out"
     if node.ssh_key is not None:
         yield ("ssh", "key"), "is given, but a virtual node accepts the key that is made with it: leave it out"
+
+
+def _ubuntu(os: str, *, ubuntu_mirror: bool) -> Iterator[tuple[tuple[str, ...], str]]:
+    if os not in UBUNTU_SUITES:
+        yield ("os",), f"is {quoted(os)}, but a virtual Ubuntu can be {' or '.join(UBUNTU_SUITES)}"
+    elif os != UBUNTU_STAND_IN and not ubuntu_mirror:
+        hint = f"write {UBUNTU_STAND_IN}, or say in virtual.ubuntu where its packages are"
+        yield ("os",), f"is {quoted(os)}, for which there is no stand-in: {hint}"
 
 
 def _listed(names: Collection[str]) -> str:

@@ -1,4 +1,4 @@
-"""What this machine has of one instance, as JSON: `probe.py STATE_DIR FULL_NAME IMAGE ADDRESS:PORT...`.
+"""What this machine has of one instance, as JSON: `probe.py STATE_DIR FULL_NAME IMAGES_DIR ADDRESS:PORT...`.
 
 Read only, standard library only, one process for the whole role. The keys are the fields of facts.Seen.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:  # a script: its own folder is where it looks first
     import groups
 
-TOOLS = ("systemd-nspawn", "mmdebstrap", "nft", "ip", "unshare", "nsenter", "flock")
+TOOLS = ("systemd-nspawn", "mmdebstrap", "nft", "ip", "unshare", "nsenter", "flock", "dnf")
 
 
 def run(*command: str) -> str:
@@ -163,7 +163,7 @@ def dropping_tables() -> list[str]:
     )
 
 
-def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
+def probe(state: Path, full: str, images: Path) -> dict[str, Any]:
     found = processes(state, full)
     spaces = sorted(path.name for path in Path("/run/netns").glob(f"{full}.*"))
     made = {path.name for path in (state / "hosts").glob("*") if path.is_dir()}
@@ -172,11 +172,11 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
         "missing": [tool for tool in TOOLS if shutil.which(tool) is None],
         "systemd": Path("/run/systemd/system").is_dir(),
         "state": state.is_dir(),
-        "image": image.is_file(),
-        "base": text(state / "base.digest").strip(),
+        "images": sorted(path.stem for path in images.glob("*.tar")),
+        "bases": sorted(path.name for path in (state / "bases").glob("[!.]*")),
         "lab": text(state / "lab").strip(),
         "state_disk": free(state),
-        "image_disk": free(image.parent),
+        "image_disk": free(images),
         "netns_mounted": os.path.ismount("/run/netns"),
         "resolver": resolver(),
         "interfaces": as_json("ip", "-j", "-d", "address"),
@@ -193,8 +193,8 @@ def probe(state: Path, full: str, image: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    state, full, image, *addresses = sys.argv[1:]
-    seen = probe(Path(state), full, Path(image))
+    state, full, images, *addresses = sys.argv[1:]
+    seen = probe(Path(state), full, Path(images))
     seen["greets"] = [address for address in addresses if greets(*_endpoint(address))]
     json.dump(seen, sys.stdout)
 
