@@ -26,11 +26,12 @@ def script(seen: Seen, arguments: tuple[str, ...]) -> str:
 
 
 def _grub(seen: Seen, ours: tuple[str, ...]) -> str:
-    files, gone = boot_files.grub_files(ours), tuple(word for word in seen.ours if word not in ours)
+    files, others = boot_files.grub_files(ours), {word for line in seen.lines for word in line.words}
+    gone = tuple(word for word in dict.fromkeys((*seen.ours, *seen.ever)) if word not in (*ours, *others))
     default = seen.entries[0].words if seen.entries else ()
     kept = any(not set(ours) & set(entry.words) for entry in seen.entries)
     menu_is_right = set(ours) <= set(default) and not set(gone) & set(default) and kept
-    if (menu_is_right or not ours) and _same(seen, (DROPIN, FALLBACK), files):
+    if (menu_is_right if ours else not seen.ever) and _same(seen, (DROPIN, FALLBACK), files):
         return ""
     return render(
         "kernel/grub.sh.j2",
@@ -48,7 +49,8 @@ def _grub(seen: Seen, ours: tuple[str, ...]) -> str:
 def _module(seen: Seen, arguments: tuple[str, ...]) -> str:
     ours = tuple(word for word in arguments if "." in key(word))
     files = boot_files.module_files(ours)
-    if _same(seen, (MODPROBE,), files):
+    recorded = set(seen.ours) == set(ours) if ours else not seen.ever
+    if recorded and _same(seen, (MODPROBE,), files):
         return ""
     values = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE}
     values |= {"tool": seen.initramfs, "image": seen.image}
@@ -57,7 +59,7 @@ def _module(seen: Seen, arguments: tuple[str, ...]) -> str:
 
 def _grubby(seen: Seen, ours: tuple[str, ...]) -> str:
     if not ours:
-        return render("kernel/grubby_back.sh.j2", **_keep(*_grubby_files(seen))) if seen.ours else ""
+        return render("kernel/grubby_back.sh.j2", **_keep(*_grubby_files(seen))) if seen.ours or seen.ever else ""
     if not seen.entries:
         return ""
     default = seen.entries[0]
@@ -77,6 +79,7 @@ def _grubby(seen: Seen, ours: tuple[str, ...]) -> str:
         entry=default.name,
         copy=copy,
         arguments=ours,
+        ours=tuple(dict.fromkeys((*seen.ours, *ours))),
         remove=shlex.quote(" ".join(remove)) if remove else "",
         add=shlex.quote(" ".join(add)) if add else "",
         expected=shlex.quote(" ".join((*before, *add))),
