@@ -25,3 +25,12 @@ def test_the_operating_system_is_preflights_own_to_judge_and_what_is_well_is_not
     found = against(booted(NEXT, "os fedora-43"), "halo1", Expected(os="debian-13"))
     assert "os" not in rules(found)
     assert not [finding for finding in found if finding.severity == "ok"]
+
+
+def test_a_limit_that_the_role_kernel_writes_is_that_roles_to_judge() -> None:
+    """Ours, from before the BIOS took 64 GB: cluster.py computes it anew, so the doctor must not stop it."""
+    less = booted(NEXT, f'grub /etc/default/grub: GRUB_CMDLINE_LINUX="{NEXT}"', "MemTotal 65000000")
+    assert "pages_limit above RAM" in rules(against(less, "halo1", UNKNOWN))
+    for wanted in (Expected(backend="vulkan"), Expected(backend="cpu"), Expected(backend="cpu", gpu=96)):
+        assert "pages_limit above RAM" not in rules(against(less, "halo1", wanted))
+    assert "pages_limit above RAM" not in rules(against(less, "halo1", Expected(backend="cpu", reserve=8)))
