@@ -53,7 +53,7 @@ def judge(box: Box, node: str, wanted: Expected = UNKNOWN) -> list[Finding]:
     patient = Patient(box, wanted, kernel)
     found = [say(rule, node, values) for check in CHECKS for rule, values in check(patient)]
     found += lint(box, node, kernel=kernel)
-    found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm")
+    found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm" if wanted.backend else None)
     return sorted(found, key=lambda finding: (WORST_FIRST.index(finding.severity), finding.rule))
 
 

@@ -11,6 +11,7 @@ from pyinfra.api import FunctionCommand
 from pyinfra.api.exceptions import PyinfraError
 
 from roles.kernel import operations, reboot
+from roles.lib.jobs import job as real_job
 from tests.sim.conftest import Stage
 from tests.sim.host import SimHost
 from tests.sim.shell import Call, Reply
@@ -61,12 +62,11 @@ def images(sim: SimHost, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scripts(stages: Stages, flavour: str, monkeypatch: pytest.MonkeyPatch, *, undo: bool) -> tuple[SimHost, list[str]]:
     """A box as it is when nothing interrupts, and the last of its scripts in all ways of being killed."""
-    real = operations.job
     said: list[str] = []
 
     def job(name: str, text: str) -> FunctionCommand:
         said.append(text)
-        return real(name, text)
+        return real_job(name, text)
 
     with monkeypatch.context() as patch:
         patch.setattr(operations, "job", job)
@@ -87,14 +87,13 @@ def test_killed_between_any_two_lines(
 ) -> None:
     whole, ways = scripts(stages, flavour, monkeypatch, undo=undo)
     assert len(ways) > 2
-    real = operations.job
     for text in ways:
         stage, sim = prepared(stages, flavour)
         images(sim, monkeypatch)
         if undo:
             stage.run("kernel", sim)
         with monkeypatch.context() as patch, suppress(PyinfraError):  # no host is left
-            patch.setattr(operations, "job", lambda name, _, text=text: real(name, text))
+            patch.setattr(operations, "job", lambda name, _, text=text: real_job(name, text))
             assert not (back(stage, sim) if undo else stage.run("kernel", sim, dies_after=999)).ended
         sim.reboot()
         _ = back(stage, sim) if undo else stage.run("kernel", sim)
@@ -110,10 +109,9 @@ def test_an_argument_that_is_wanted_no_more_goes_though_the_run_was_killed(
     stage.change(defaults__iommu="pt")
     stage.run("kernel", sim)
     stage.change(defaults__iommu=None)
-    real = operations.job
     with monkeypatch.context() as patch:
         patch.setattr(
-            operations, "job", lambda name, text: real(name, text.replace('echo "== update-grub"', "kill -9 $$"))
+            operations, "job", lambda name, text: real_job(name, text.replace('echo "== update-grub"', "kill -9 $$"))
         )
         stage.run("kernel", sim, dies_after=999)
     stage.run("kernel", sim)
