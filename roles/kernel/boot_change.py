@@ -12,7 +12,7 @@ import shlex
 from roles.kernel import boot_files
 from roles.kernel.boot import KEEP, Entry, Seen, added
 from roles.kernel.boot_files import DROPIN, FALLBACK, MODPROBE, RECORD
-from roles.lib.cmdline import key
+from roles.lib.cmdline import key, values
 from roles.lib.render import render
 
 MENU = "/boot/grub/grub.cfg"
@@ -52,9 +52,9 @@ def _module(seen: Seen, arguments: tuple[str, ...]) -> str:
     recorded = set(seen.ours) == set(ours) if ours else not seen.ever
     if recorded and _same(seen, (MODPROBE,), files):
         return ""
-    values = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE}
-    values |= {"tool": seen.initramfs, "image": seen.image}
-    return render("kernel/module.sh.j2", **_keep(MODPROBE, RECORD), **values)
+    given = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE}
+    given |= {"tool": seen.initramfs, "image": seen.image}
+    return render("kernel/module.sh.j2", **_keep(MODPROBE, RECORD), **given)
 
 
 def _grubby(seen: Seen, ours: tuple[str, ...]) -> str:
@@ -96,6 +96,8 @@ def new_sources(seen: Seen, ours: tuple[str, ...]) -> dict[str, str]:
     cmdline, default = "/etc/kernel/cmdline", "/etc/default/grub"
     if cmdline in seen.sources:
         first, _, rest = seen.sources[cmdline].partition("\n")
+        if not values(first, "root"):  # an empty file, a comment: never a line of ours alone
+            return {}
         return {cmdline: f"{_with(first, seen.ours, ours)}\n{rest}"}
     if default in seen.sources:
 

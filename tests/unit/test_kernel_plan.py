@@ -183,3 +183,8 @@ def test_a_gpu_whose_driver_comes_late_is_waited_for() -> None:
     now = replace(BOX, boot_id="b", cmdline=f"quiet {want.arguments[0]}", gtt=None)
     assert "driver has not started" in unproven(BOX, now, want)
     assert unproven(replace(BOX, gtt=None), now, want) == "", "there was none before"
+
+
+@pytest.mark.parametrize("text", ["", "# all of it\n", "quiet\n"])
+def test_no_line_of_ours_alone_for_new_kernels(text: str) -> None:
+    assert new_sources(replace(BOX, sources={"/etc/kernel/cmdline": text}), ("x=1",)) == {}
