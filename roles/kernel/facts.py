@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.kernel.boot import KEEP, Entry, Line, Mapping, Seen, parse_words
+from roles.kernel.boot import KEEP, TRIED, Entry, Line, Mapping, Seen, parse_words
 from roles.kernel.boot_files import OURS
 from roles.kernel.plan import LOCKUP_TIMEOUT, PAGE, PAGES_LIMIT, data
 from roles.lib import grub_settings
@@ -28,6 +28,7 @@ class KernelStates(FactBase[Seen]):
             vendor=card["vendor"],
             device=card["device"],
             keep=KEEP,
+            tried=TRIED,
             files=" ".join(map(shlex.quote, OURS)),
         )
         return StringCommand(text)
@@ -51,6 +52,7 @@ class KernelStates(FactBase[Seen]):
             memory=int(one("memory") or 0) * 1024 // PAGE,
             kernels=tuple(found["kernel"]),
             boot_id=one("boot_id"),
+            tried=one("tried"),
             cmdline=one("cmdline"),
             parameters=parameters,
             gtt=int(one("card")) if found["card"] else None,

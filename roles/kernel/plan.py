@@ -33,6 +33,8 @@ def data() -> dict[str, Any]:
 PAGES_PER_GIB: int = data()["pages_per_gib"]["value"]
 PAGE = 4096
 """Bytes."""
+SLACK = PAGES_PER_GIB // 16
+"""Pages: more than MemTotal moves from boot to boot."""
 PAGES_LIMIT: str = data()["pages_limit"]["argument"]
 LOCKUP_TIMEOUT: str = data()["lockup_timeout"]["word"]
 IOMMU: dict[str, str] = {name: data()["iommu"][name] for name in ("off", "pt")}
@@ -105,10 +107,14 @@ def wanted(kernel: Kernel, seen: Seen) -> Wanted:
 
 def ceiling(kernel: Kernel, seen: Seen) -> int:
     """Pages. Computed ones are whole GiB: MemTotal moves by some MiB from kernel to kernel, and that is no reason to
-    reboot."""
+    reboot. For the same reason ours stays where the memory is just beside a whole GiB."""
     if kernel.gpu is not None:
         return kernel.gpu
-    return max(seen.memory - kernel.reserve, 0) // PAGES_PER_GIB * PAGES_PER_GIB
+    exact = max(seen.memory - kernel.reserve, 0)
+    for ours in (int(value) for value in values(" ".join(seen.ours), PAGES_LIMIT) if value.isdecimal()):
+        if -SLACK <= exact - ours < PAGES_PER_GIB + SLACK and seen.memory - ours >= kernel.least:
+            return ours
+    return exact // PAGES_PER_GIB * PAGES_PER_GIB
 
 
 def major(release: str) -> int:
