@@ -75,6 +75,20 @@ class KernelStates(FactBase[Seen]):
         return Seen()
 
 
+class Inhibitors(FactBase[list[str]]):
+    """Who holds a lock against a shutdown, as `systemd-inhibit --list` says it."""
+
+    def command(self) -> StringCommand:
+        return StringCommand("systemd-inhibit --list --no-legend --no-pager | grep -w shutdown | grep -w block || true")
+
+    def process(self, output: list[str]) -> list[str]:
+        return [" ".join(line.split()) for line in output]
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+
 def _pair(text: str) -> tuple[str, str]:
     first, _, rest = text.partition(" ")
     return first, rest

@@ -13,6 +13,7 @@ import yaml
 
 from inventory.spec import Lab
 from roles.doctor import judge as doctor
+from roles.doctor.lint_checks import waits_long_enough
 from roles.doctor.patient import Expected as Box
 from roles.kernel.boot import Seen, clashes
 from roles.kernel.boot_change import script
@@ -101,8 +102,14 @@ def wanted(kernel: Kernel, seen: Seen) -> Wanted:
     if not kernel.asked and seen.gtt is None:
         return Wanted(None, iommu)
     pages = ceiling(kernel, seen)
-    late = (LOCKUP_TIMEOUT,) if any(major(name) >= data()["lockup_timeout"]["since"] for name in seen.kernels) else ()
-    return Wanted(pages, (f"{PAGES_LIMIT}={pages}", *late, *iommu))
+    return Wanted(pages, (f"{PAGES_LIMIT}={pages}", *_lockup_timeout(seen), *iommu))
+
+
+def _lockup_timeout(seen: Seen) -> tuple[str, ...]:
+    """Nothing where no kernel needs it, or somebody else's value does."""
+    needed = any(major(name) >= data()["lockup_timeout"]["since"] for name in seen.kernels)
+    others = [value for line in seen.lines for value in values(" ".join(line.words), key(LOCKUP_TIMEOUT))]
+    return (LOCKUP_TIMEOUT,) if needed and not (others and all(map(waits_long_enough, others))) else ()
 
 
 def ceiling(kernel: Kernel, seen: Seen) -> int:

@@ -17,7 +17,7 @@ from pyinfra.api.exceptions import PyinfraError
 from roles.doctor import judge as doctor
 from roles.doctor.look import Boxes
 from roles.kernel.boot import TRIED, Seen, differing, next_line, waits_for_somebody
-from roles.kernel.facts import KernelStates
+from roles.kernel.facts import Inhibitors, KernelStates
 from roles.kernel.operations import FINDINGS, seen_on
 from roles.kernel.plan import PAGE, PAGES_LIMIT, Kernel, Wanted, wanted
 from roles.lib import remote
@@ -35,6 +35,8 @@ BACK_SECONDS = 900
 SETTLED_SECONDS = 60
 """From then on, until the GPU's driver has started."""
 PAUSE_SECONDS = 2
+INHIBITED_SECONDS = 600
+"""As long as the packages role waits for dpkg's lock."""
 MIB = 1 << 20
 
 
@@ -113,6 +115,7 @@ def _in_this_run(host: Host, name: str) -> bool:
 def _reboot(host: Host, kernel: Kernel, before: Seen, want: Wanted) -> None:
     up = board(host.state, UP)
     up[host.name] = False
+    _wait_for_packages(host)
     said = ""
     # The connection may die without a word.
     with Timeout(30, False), suppress(OSError, EOFError, SSHException):
@@ -141,6 +144,15 @@ def _reboot(host: Host, kernel: Kernel, before: Seen, want: Wanted) -> None:
     if stops := [str(finding) for finding in found if finding.severity == "stop"]:
         raise Failed("\n".join([*stops, f"{host.name}: so it came back from its reboot; the nodes after it stay up"]))
     up[host.name] = True
+
+
+def _wait_for_packages(host: Host) -> None:
+    """A package manager that works holds a lock against a shutdown; root's own reboot would go over it."""
+    limit = time.monotonic() + INHIBITED_SECONDS
+    while holders := look(host, Inhibitors):
+        if time.monotonic() > limit:
+            raise Failed(f"{host.name}: not rebooted, because somebody works there: {'; '.join(holders)}")
+        time.sleep(PAUSE_SECONDS)
 
 
 def _answers(host: Host, before: Seen) -> bool:

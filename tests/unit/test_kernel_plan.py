@@ -188,3 +188,12 @@ def test_a_gpu_whose_driver_comes_late_is_waited_for() -> None:
 @pytest.mark.parametrize("text", ["", "# all of it\n", "quiet\n"])
 def test_no_line_of_ours_alone_for_new_kernels(text: str) -> None:
     assert new_sources(replace(BOX, sources={"/etc/kernel/cmdline": text}), ("x=1",)) == {}
+
+
+@pytest.mark.parametrize(("theirs", "written"), [("20000", False), ("10000,60000,10000,10000", False), ("2000", True)])
+def test_somebody_elses_lockup_timeout_does_where_it_is_long_enough(theirs: str, written: bool) -> None:
+    """LLMKube writes 20000."""
+    line = Line("/etc/default/grub", 3, (f"amdgpu.lockup_timeout={theirs}",))
+    seen = Seen(memory=32 * PAGES_PER_GIB, kernels=("7.0.0-38-generic",), gtt=1, lines=(line,))
+    kernel = Kernel("halo1", IPv4Address("10.43.0.11"), True, None, 8, 6, True, "untouched", True, ("halo1",))
+    assert any(word.startswith("amdgpu.lockup_timeout=") for word in wanted(kernel, seen).arguments) is written
