@@ -65,15 +65,21 @@ def _below(one: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 def _rocm(versions_said: list[str], packages: Mapping[str, str]) -> str:
-    """The file of AMD's build, or its packages (amdrocm-core10.0-gfx1151, rocm-core)."""
-    cores = [version for name, version in packages.items() if name == "rocm-core" or name.startswith("amdrocm-core")]
+    """The file of AMD's build, or its packages (amdrocm-core10.0-gfx1151; rocm-core 7.2.0.70200-43, which
+    distributions have too, but as 6.4.4-1.fc43)."""
+    cores = [
+        version
+        for name, version in packages.items()
+        if name.startswith("amdrocm-core")
+        or (name == "rocm-core" and re.match(r"[0-9]+(\.[0-9]+){2}\.[0-9]{5}", version))
+    ]
     return versions_said[0] if versions_said else next(iter(cores), "")
 
 
 def _listener(text: str) -> Listener | None:
     """`0.0.0.0:50052`, `[::]:22`, `*:80`, `127.0.0.53%lo:53`."""
     address, _, port = text.rpartition(":")
-    address = address.strip("[]").partition("%")[0]
+    address = address.partition("%")[0].strip("[]")
     everywhere = address in ("0.0.0.0", "::", "*")  # noqa: S104
     return Listener("*" if everywhere else address, int(port)) if re.fullmatch(r"[0-9]{1,5}", port) else None
 

@@ -29,14 +29,15 @@ def data() -> dict[str, Any]:
     return found
 
 
-def gate(box: Box, node: str, *, kernel: bool = True, rocm: bool = False) -> list[Finding]:
-    """Everything against the box. kernel: the kernel is the box's own. rocm: ROCm will be used, or is used already."""
-    uses_rocm = rocm or bool(box.rocm)
+def gate(box: Box, node: str, *, kernel: bool = True, rocm: bool | None = None) -> list[Finding]:
+    """Everything against the box. kernel: the kernel is the box's own. rocm: ROCm will be used; None where nobody has
+    said, and AMD's build of it counts, if it is there."""
+    uses_rocm = bool(box.rocm) if rocm is None else rocm
     found = [finding for name, version in installed(box) for finding in check(name, version, box.os, node, uses_rocm)]
     if kernel and box.kernel:
         found += kernels(box, node, uses_rocm)
     if box.rocm and box.kernel:
-        found += rocm_and_kernel(box, node)
+        found += rocm_and_kernel(box, node, uses_rocm)
     return found
 
 
@@ -123,7 +124,7 @@ def kernels(box: Box, node: str, rocm: bool) -> list[Finding]:
     return [Finding("minimum kernel", severity, node, seen, f"{bad.oldest} or newer", fix, source)]
 
 
-def rocm_and_kernel(box: Box, node: str) -> list[Finding]:
+def rocm_and_kernel(box: Box, node: str, rocm: bool) -> list[Finding]:
     known = data()
     column: Literal["fixed", "old"] = "fixed" if judge_kernel(box, box.kernel).good else "old"
     version = _without_epoch(box.rocm)
@@ -131,5 +132,6 @@ def rocm_and_kernel(box: Box, node: str) -> list[Finding]:
         if versions.within(version, entry["range"], "upstream") and (severity := entry[column]) != "ok":
             seen = f"ROCm {version} on kernel {box.kernel}: {known['rocm_effect'][severity]}"
             expected = "a pair that AMD calls stable"
-            return [Finding("ROCm and kernel", severity, node, seen, expected, known["rocm_fix"], known["rocm_source"])]
+            weight: Severity = severity if rocm else "warn"
+            return [Finding("ROCm and kernel", weight, node, seen, expected, known["rocm_fix"], known["rocm_source"])]
     return []

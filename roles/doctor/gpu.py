@@ -24,6 +24,8 @@ def gpu(patient: Patient) -> Said:
     box, backend = patient.box, patient.wanted.backend
     if not patient.kernel:
         return
+    if box.gpu and box.gpu.driver != "amdgpu" and backend == "cpu":
+        return  # a virtual machine's, by vfio-pci
     if box.gpu is None:
         if backend in ("vulkan", "rocm"):
             yield "no GPU to compute with", {"expected": backend}

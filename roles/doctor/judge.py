@@ -19,6 +19,7 @@ from roles.lib.finding import WORST_FIRST, Finding
 
 DATA = Path(__file__).parent / "data/findings.yml"
 CHECKS = (*checks.CHECKS, *gpu.CHECKS)
+LIMITS = ("pages_limit not a number", "pages_limit too small", "pages_limit above RAM")
 UNKNOWN = Expected()
 """Of a box that no inventory knows."""
 
@@ -52,16 +53,19 @@ def judge(box: Box, node: str, wanted: Expected = UNKNOWN) -> list[Finding]:
     patient = Patient(box, wanted, kernel)
     found = [say(rule, node, values) for check in CHECKS for rule, values in check(patient)]
     found += lint(box, node, kernel=kernel)
-    found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm")
+    found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm" if wanted.backend else None)
     return sorted(found, key=lambda finding: (WORST_FIRST.index(finding.severity), finding.rule))
 
 
 def against(box: Box, node: str, wanted: Expected) -> list[Finding]:
     """What stands against setting the box up, worst first. Where the line that it boots next is known, that one counts
-    and not the one that it booted with; the operating system is preflight's own to judge."""
+    and not the one that it booted with. The operating system is preflight's own to judge, and a limit that the role
+    `kernel` writes is that role's: it replaces its own value, and refuses somebody else's with its place."""
     if any(line.when == "will boot with" for line in box.lines):
         box = replace(box, lines=tuple(line for line in box.lines if line.when != "booted with"))
-    return [finding for finding in judge(box, node, wanted) if finding.severity != "ok" and finding.rule != "os"]
+    asked = wanted.gpu or wanted.reserve or wanted.backend not in ("", "cpu")
+    left = {"os", *(LIMITS if wanted.kernel and (asked or (wanted.backend and box.gpu)) else ())}
+    return [found for found in judge(box, node, wanted) if found.severity != "ok" and found.rule not in left]
 
 
 def say(rule: str, node: str, values: dict[str, Any]) -> Finding:

@@ -171,10 +171,15 @@ def lockup_timeout(view: View) -> Iterator[str]:
     if value is None:
         yield f"no amdgpu.lockup_timeout under {view.kernel}"
         return
-    times = [int(part) for part in value.split(",")[:2] if part.removeprefix("-").isascii() and _whole(part)]
-    # 0 keeps the kernel's default, a negative one waits for ever (modinfo amdgpu).
-    if not times or any(0 <= time < LOCKUP_MS for time in times):
+    if not waits_long_enough(value):
         yield f"amdgpu.lockup_timeout={value} under {view.kernel}"
+
+
+def waits_long_enough(lockup_timeout: str) -> bool:
+    """Whether a long prompt is done before the kernel takes the GPU for hung."""
+    times = [int(part) for part in lockup_timeout.split(",")[:2] if part.removeprefix("-").isascii() and _whole(part)]
+    # 0 keeps the kernel's default, a negative one waits for ever (modinfo amdgpu).
+    return bool(times) and not any(0 <= time < LOCKUP_MS for time in times)
 
 
 def _whole(text: str) -> bool:

@@ -12,6 +12,10 @@ KEEP = f"{STATE}/kernel"
 """On the node: what was there before us (`before/`), and which arguments are ours (`arguments`)."""
 
 
+TRIED = "/run/halofleet-tried"
+"""On the node: what a reboot was to bring, where this boot came without it; gone with this boot."""
+
+
 class Line(NamedTuple):
     """A line of somebody else's that gives the kernel arguments."""
 
@@ -48,6 +52,8 @@ class Seen:
     memory: int = 0
     kernels: tuple[str, ...] = ()
     boot_id: str = ""
+    tried: str = ""
+    """TRIED's text."""
     cmdline: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     gtt: int | None = None

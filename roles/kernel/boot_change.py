@@ -12,7 +12,7 @@ import shlex
 from roles.kernel import boot_files
 from roles.kernel.boot import KEEP, Entry, Seen, added
 from roles.kernel.boot_files import DROPIN, FALLBACK, MODPROBE, RECORD
-from roles.lib.cmdline import key
+from roles.lib.cmdline import key, values
 from roles.lib.render import render
 
 MENU = "/boot/grub/grub.cfg"
@@ -26,11 +26,12 @@ def script(seen: Seen, arguments: tuple[str, ...]) -> str:
 
 
 def _grub(seen: Seen, ours: tuple[str, ...]) -> str:
-    files, gone = boot_files.grub_files(ours), tuple(word for word in seen.ours if word not in ours)
+    files, others = boot_files.grub_files(ours), {word for line in seen.lines for word in line.words}
+    gone = tuple(word for word in dict.fromkeys((*seen.ours, *seen.ever)) if word not in (*ours, *others))
     default = seen.entries[0].words if seen.entries else ()
     kept = any(not set(ours) & set(entry.words) for entry in seen.entries)
     menu_is_right = set(ours) <= set(default) and not set(gone) & set(default) and kept
-    if (menu_is_right or not ours) and _same(seen, (DROPIN, FALLBACK), files):
+    if (menu_is_right if ours else not seen.ever) and _same(seen, (DROPIN, FALLBACK), files):
         return ""
     return render(
         "kernel/grub.sh.j2",
@@ -48,16 +49,17 @@ def _grub(seen: Seen, ours: tuple[str, ...]) -> str:
 def _module(seen: Seen, arguments: tuple[str, ...]) -> str:
     ours = tuple(word for word in arguments if "." in key(word))
     files = boot_files.module_files(ours)
-    if _same(seen, (MODPROBE,), files):
+    recorded = set(seen.ours) == set(ours) if ours else not seen.ever
+    if recorded and _same(seen, (MODPROBE,), files):
         return ""
-    values = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE}
-    values |= {"tool": seen.initramfs, "image": seen.image}
-    return render("kernel/module.sh.j2", **_keep(MODPROBE, RECORD), **values)
+    given = {"files": _encoded(files), "arguments": ours, "modprobe": MODPROBE}
+    given |= {"tool": seen.initramfs, "image": seen.image}
+    return render("kernel/module.sh.j2", **_keep(MODPROBE, RECORD), **given)
 
 
 def _grubby(seen: Seen, ours: tuple[str, ...]) -> str:
     if not ours:
-        return render("kernel/grubby_back.sh.j2", **_keep(*_grubby_files(seen))) if seen.ours else ""
+        return render("kernel/grubby_back.sh.j2", **_keep(*_grubby_files(seen))) if seen.ours or seen.ever else ""
     if not seen.entries:
         return ""
     default = seen.entries[0]
@@ -77,6 +79,7 @@ def _grubby(seen: Seen, ours: tuple[str, ...]) -> str:
         entry=default.name,
         copy=copy,
         arguments=ours,
+        ours=tuple(dict.fromkeys((*seen.ours, *ours))),
         remove=shlex.quote(" ".join(remove)) if remove else "",
         add=shlex.quote(" ".join(add)) if add else "",
         expected=shlex.quote(" ".join((*before, *add))),
@@ -93,6 +96,8 @@ def new_sources(seen: Seen, ours: tuple[str, ...]) -> dict[str, str]:
     cmdline, default = "/etc/kernel/cmdline", "/etc/default/grub"
     if cmdline in seen.sources:
         first, _, rest = seen.sources[cmdline].partition("\n")
+        if not values(first, "root"):  # an empty file, a comment: never a line of ours alone
+            return {}
         return {cmdline: f"{_with(first, seen.ours, ours)}\n{rest}"}
     if default in seen.sources:
 

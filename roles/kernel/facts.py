@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.kernel.boot import KEEP, Entry, Line, Mapping, Seen, parse_words
+from roles.kernel.boot import KEEP, TRIED, Entry, Line, Mapping, Seen, parse_words
 from roles.kernel.boot_files import OURS
 from roles.kernel.plan import LOCKUP_TIMEOUT, PAGE, PAGES_LIMIT, data
 from roles.lib import grub_settings
@@ -28,6 +28,7 @@ class KernelStates(FactBase[Seen]):
             vendor=card["vendor"],
             device=card["device"],
             keep=KEEP,
+            tried=TRIED,
             files=" ".join(map(shlex.quote, OURS)),
         )
         return StringCommand(text)
@@ -51,6 +52,7 @@ class KernelStates(FactBase[Seen]):
             memory=int(one("memory") or 0) * 1024 // PAGE,
             kernels=tuple(found["kernel"]),
             boot_id=one("boot_id"),
+            tried=one("tried"),
             cmdline=one("cmdline"),
             parameters=parameters,
             gtt=int(one("card")) if found["card"] else None,
@@ -71,6 +73,20 @@ class KernelStates(FactBase[Seen]):
     @staticmethod
     def default() -> Seen:
         return Seen()
+
+
+class Inhibitors(FactBase[list[str]]):
+    """Who holds a lock against a shutdown, as `systemd-inhibit --list` says it."""
+
+    def command(self) -> StringCommand:
+        return StringCommand("systemd-inhibit --list --no-legend --no-pager | grep -w shutdown | grep -w block || true")
+
+    def process(self, output: list[str]) -> list[str]:
+        return [" ".join(line.split()) for line in output]
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
 
 
 def _pair(text: str) -> tuple[str, str]:

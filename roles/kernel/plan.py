@@ -13,6 +13,7 @@ import yaml
 
 from inventory.spec import Lab
 from roles.doctor import judge as doctor
+from roles.doctor.lint_checks import waits_long_enough
 from roles.doctor.patient import Expected as Box
 from roles.kernel.boot import Seen, clashes
 from roles.kernel.boot_change import script
@@ -33,6 +34,8 @@ def data() -> dict[str, Any]:
 PAGES_PER_GIB: int = data()["pages_per_gib"]["value"]
 PAGE = 4096
 """Bytes."""
+SLACK = PAGES_PER_GIB // 16
+"""Pages: more than MemTotal moves from boot to boot."""
 PAGES_LIMIT: str = data()["pages_limit"]["argument"]
 LOCKUP_TIMEOUT: str = data()["lockup_timeout"]["word"]
 IOMMU: dict[str, str] = {name: data()["iommu"][name] for name in ("off", "pt")}
@@ -99,16 +102,26 @@ def wanted(kernel: Kernel, seen: Seen) -> Wanted:
     if not kernel.asked and seen.gtt is None:
         return Wanted(None, iommu)
     pages = ceiling(kernel, seen)
-    late = (LOCKUP_TIMEOUT,) if any(major(name) >= data()["lockup_timeout"]["since"] for name in seen.kernels) else ()
-    return Wanted(pages, (f"{PAGES_LIMIT}={pages}", *late, *iommu))
+    return Wanted(pages, (f"{PAGES_LIMIT}={pages}", *_lockup_timeout(seen), *iommu))
+
+
+def _lockup_timeout(seen: Seen) -> tuple[str, ...]:
+    """Nothing where no kernel needs it, or somebody else's value does."""
+    needed = any(major(name) >= data()["lockup_timeout"]["since"] for name in seen.kernels)
+    others = [value for line in seen.lines for value in values(" ".join(line.words), key(LOCKUP_TIMEOUT))]
+    return (LOCKUP_TIMEOUT,) if needed and not (others and all(map(waits_long_enough, others))) else ()
 
 
 def ceiling(kernel: Kernel, seen: Seen) -> int:
     """Pages. Computed ones are whole GiB: MemTotal moves by some MiB from kernel to kernel, and that is no reason to
-    reboot."""
+    reboot. For the same reason ours stays where the memory is just beside a whole GiB."""
     if kernel.gpu is not None:
         return kernel.gpu
-    return max(seen.memory - kernel.reserve, 0) // PAGES_PER_GIB * PAGES_PER_GIB
+    exact = max(seen.memory - kernel.reserve, 0)
+    for ours in (int(value) for value in values(" ".join(seen.ours), PAGES_LIMIT) if value.isdecimal()):
+        if -SLACK <= exact - ours < PAGES_PER_GIB + SLACK and seen.memory - ours >= kernel.least:
+            return ours
+    return exact // PAGES_PER_GIB * PAGES_PER_GIB
 
 
 def major(release: str) -> int:

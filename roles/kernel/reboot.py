@@ -11,13 +11,13 @@ from contextlib import suppress
 
 from gevent import Timeout
 from paramiko import SSHException
-from pyinfra.api import Host, StringCommand, operation
+from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.exceptions import PyinfraError
 
 from roles.doctor import judge as doctor
 from roles.doctor.look import Boxes
-from roles.kernel.boot import Seen, differing, next_line, waits_for_somebody
-from roles.kernel.facts import KernelStates
+from roles.kernel.boot import TRIED, Seen, differing, next_line, waits_for_somebody
+from roles.kernel.facts import Inhibitors, KernelStates
 from roles.kernel.operations import FINDINGS, seen_on
 from roles.kernel.plan import PAGE, PAGES_LIMIT, Kernel, Wanted, wanted
 from roles.lib import remote
@@ -35,6 +35,8 @@ BACK_SECONDS = 900
 SETTLED_SECONDS = 60
 """From then on, until the GPU's driver has started."""
 PAUSE_SECONDS = 2
+INHIBITED_SECONDS = 600
+"""As long as the packages role waits for dpkg's lock."""
 MIB = 1 << 20
 
 
@@ -61,10 +63,10 @@ def unproven(before: Seen, now: Seen, want: Wanted) -> str:
         return "it still runs the boot that it ran"
     if missing := pending(now, want):
         return f"it booted without {', '.join(missing)}"
-    if want.pages is None or now.gtt is None:
+    if want.pages is None or (now.gtt is None and before.gtt is None):
         return ""
-    if PAGES_LIMIT not in now.parameters:
-        return "its GPU's driver has not started: ttm is not loaded"
+    if PAGES_LIMIT not in now.parameters or now.gtt is None:
+        return "its GPU's driver has not started: ttm is not loaded, or amdgpu is not bound"
     # Kernels since July 2026 cap it at the memory that there is.
     most = want.pages * PAGE
     if min(most, now.memory * PAGE) - MIB <= now.gtt <= most:
@@ -89,6 +91,12 @@ def rebooted(kernel: Kernel, target: str) -> Commands:
         for earlier in kernel.order[: kernel.order.index(target)]:
             if _in_this_run(host, earlier) and not up.get(earlier):
                 raise Failed(f"{target}: not rebooted, because {earlier} is not back; look at {earlier} first")
+        if seen.tried == ", ".join(why):
+            raise Failed(
+                f"{target}: not rebooted again, because its last reboot came without {seen.tried}; "
+                f"see which boot entry and which boot loader it starts (here {seen.loader} was set up), mend that, "
+                "and reboot it yourself"
+            )
         host.log(f"reboots for {', '.join(why)}")
         yield remote.call(lambda node: _reboot(node, kernel, seen, want))
         return
@@ -107,6 +115,7 @@ def _in_this_run(host: Host, name: str) -> bool:
 def _reboot(host: Host, kernel: Kernel, before: Seen, want: Wanted) -> None:
     up = board(host.state, UP)
     up[host.name] = False
+    _wait_for_packages(host)
     said = ""
     # The connection may die without a word.
     with Timeout(30, False), suppress(OSError, EOFError, SSHException):
@@ -124,8 +133,10 @@ def _reboot(host: Host, kernel: Kernel, before: Seen, want: Wanted) -> None:
     if held:
         raise Failed(f"{host.name}: while it rebooted, its lock was taken by {held}; wait for that run to end")
     limit = time.monotonic() + SETTLED_SECONDS
-    while problem := unproven(before, look(host, KernelStates), want):
+    while problem := unproven(before, now := look(host, KernelStates), want):
         if time.monotonic() > limit:
+            # Another reboot, by every run to come, would bring it no more than this one.
+            remote.run(host, StringCommand("echo", QuoteString(", ".join(pending(now, want))), ">", TRIED))
             raise Failed(f"{host.name}: {problem}; the nodes after it stay up")
         time.sleep(PAUSE_SECONDS)
     # A kernel that was installed in the meantime runs now.
@@ -133,6 +144,15 @@ def _reboot(host: Host, kernel: Kernel, before: Seen, want: Wanted) -> None:
     if stops := [str(finding) for finding in found if finding.severity == "stop"]:
         raise Failed("\n".join([*stops, f"{host.name}: so it came back from its reboot; the nodes after it stay up"]))
     up[host.name] = True
+
+
+def _wait_for_packages(host: Host) -> None:
+    """A package manager that works holds a lock against a shutdown; root's own reboot would go over it."""
+    limit = time.monotonic() + INHIBITED_SECONDS
+    while holders := look(host, Inhibitors):
+        if time.monotonic() > limit:
+            raise Failed(f"{host.name}: not rebooted, because somebody works there: {'; '.join(holders)}")
+        time.sleep(PAUSE_SECONDS)
 
 
 def _answers(host: Host, before: Seen) -> bool:

@@ -97,6 +97,8 @@ class SimHost(State):
         self.boot = Boot(self.root, self.shell)
         self.sessions = 0
         self.free = 78567
+        self.inhibitors: list[str] = []
+        """As `systemd-inhibit --list` says them."""
         self.programs: dict[str, Callable[[Call], Reply]] = {
             "stat": self.files.stat,
             "chown": self.files.chown,
@@ -142,6 +144,7 @@ class SimHost(State):
             "df": self._df,
             "uname": self._uname,
             "sleep": lambda _: Reply(),
+            "systemd-inhibit": lambda _: Reply("".join(f"{line}\n" for line in self.inhibitors)),
         }
         for name in flavour.programs:
             self._put_program(name)

@@ -394,6 +394,25 @@ def test_an_encrypted_root_that_waits_for_a_passphrase_is_not_rebooted(
     assert ("would wait for its passphrase" in str(notes)) is not reboots
 
 
+def test_a_box_that_installs_packages_is_not_rebooted(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+) -> None:
+    stage, sim = box(stages, "debian")
+    # trixie's systemd-inhibit with apt at work (libapt-pkg's inhibitor)
+    sim.inhibitors = [
+        "NetworkManager       0 root 391 NetworkManager  sleep    NetworkManager needs to turn off networks delay",
+        "APT                  0 root 811 apt-get         shutdown Installing or removing packages           block",
+    ]
+    monkeypatch.setattr(reboot, "INHIBITED_SECONDS", 0)
+    boots = sim.boot.turns
+    assert not stage.run("kernel", sim, dies_after=999).ended
+    assert sim.boot.turns == boots
+    assert "halo2: not rebooted, because somebody works there: APT" in str(notes)
+    sim.inhibitors.pop()
+    assert stage.run("kernel", sim).ended
+    assert sim.boot.turns == boots + 1
+
+
 def test_one_that_does_not_come_back_fails(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, sim = box(stages, "debian")
     connect = sim.connect

@@ -149,7 +149,8 @@ def test_a_hang() -> None:
 
 
 NETWORK = (
-    "address lo 127.0.0.1", "address wlp1s0 192.168.1.11", "address eno1 192.168.2.11", "address usb4-2 10.44.0.0",
+    "address lo 127.0.0.1", "address wlp1s0 192.168.1.11", "address wlp1s0 fe80::1",
+    "address eno1 192.168.2.11", "address usb4-2 10.44.0.0",
     "default_route eno1", "wireless wlp1s0",
 )  # fmt: skip
 
@@ -162,6 +163,7 @@ NETWORK = (
         ("*:50052", "RPC port open", "stop"),
         ("192.168.1.11:50052", "RPC port on the network", "stop"),
         ("192.168.2.11:50052", "RPC port on the network", "warn"),
+        ("[fe80::1]%wlp1s0:50052", "RPC port on the network", "stop"),
         ("10.44.0.0:50052", None, None),
         ("127.0.0.1:50052", None, None),
         ("[::1]:50052", None, None),

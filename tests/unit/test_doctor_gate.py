@@ -109,6 +109,8 @@ def test_rocm_and_kernel(rocm: str, fixed: str | None, old: str | None) -> None:
 def test_rocm_as_a_package_of_amd_or_of_the_distribution() -> None:
     assert "ROCm and kernel" in rules(gate(box(*FIXED, "package rocm-core 7.1.0.70100-1"), "box"))
     assert gate(box("os fedora-43", "kernel 6.19.12", "package rocm-runtime 6.4.4-1.fc43"), "box") == []
+    for version in ("6.4.4-1.fc43", "7.1.0-0ubuntu1"):  # Fedora and Ubuntu call their own rocm-core too
+        assert gate(box("os fedora-43", "kernel 6.19.12", f"package rocm-core {version}"), "box") == []
     assert box("package amdrocm-core10.0-gfx1151 10.0.0-1").rocm == "10.0.0-1"
 
 

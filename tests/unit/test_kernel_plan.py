@@ -164,3 +164,36 @@ def test_grubby_puts_quotes_around_quotes() -> None:
 
 def test_grubby_without_a_default_entry() -> None:
     assert KernelStates().process(["loader grubby", "options /boot/loader/entries/m-1-1.conf ro"]).entries == ()
+
+
+def test_ours_stays_where_the_memory_is_just_beside_a_whole_gib() -> None:
+    """Else the box would be rebooted whenever MemTotal moves over it."""
+    ours = (f"ttm.pages_limit={117 * GIB}",)
+    for moved in (-1000, 1000, GIB - 1000, GIB + 1000):
+        assert wanted(KERNEL, replace(BOX, memory=125 * GIB + moved, ours=ours)).pages == 117 * GIB
+    assert wanted(replace(KERNEL, reserve=9 * GIB), replace(BOX, ours=ours)).pages == 116 * GIB
+    assert wanted(replace(KERNEL, reserve=7 * GIB), replace(BOX, ours=ours)).pages == 118 * GIB
+    least = replace(KERNEL, reserve=6 * GIB)
+    assert wanted(least, replace(BOX, memory=123 * GIB - 1, ours=ours)).pages == 116 * GIB, "what must stay stays"
+    assert wanted(KERNEL, replace(BOX, ours=("ttm.pages_limit=",))).pages == 117 * GIB, "half a line"
+
+
+def test_a_gpu_whose_driver_comes_late_is_waited_for() -> None:
+    want = wanted(KERNEL, BOX)
+    now = replace(BOX, boot_id="b", cmdline=f"quiet {want.arguments[0]}", gtt=None)
+    assert "driver has not started" in unproven(BOX, now, want)
+    assert unproven(replace(BOX, gtt=None), now, want) == "", "there was none before"
+
+
+@pytest.mark.parametrize("text", ["", "# all of it\n", "quiet\n"])
+def test_no_line_of_ours_alone_for_new_kernels(text: str) -> None:
+    assert new_sources(replace(BOX, sources={"/etc/kernel/cmdline": text}), ("x=1",)) == {}
+
+
+@pytest.mark.parametrize(("theirs", "written"), [("20000", False), ("10000,60000,10000,10000", False), ("2000", True)])
+def test_somebody_elses_lockup_timeout_does_where_it_is_long_enough(theirs: str, written: bool) -> None:
+    """LLMKube writes 20000."""
+    line = Line("/etc/default/grub", 3, (f"amdgpu.lockup_timeout={theirs}",))
+    seen = Seen(memory=32 * PAGES_PER_GIB, kernels=("7.0.0-38-generic",), gtt=1, lines=(line,))
+    kernel = Kernel("halo1", IPv4Address("10.43.0.11"), True, None, 8, 6, True, "untouched", True, ("halo1",))
+    assert any(word.startswith("amdgpu.lockup_timeout=") for word in wanted(kernel, seen).arguments) is written
