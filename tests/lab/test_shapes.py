@@ -203,7 +203,7 @@ def lend(lab: Lab) -> None:
     that Debian 13 compiled, which run on the newer libraries that they have: what is tested is all but the compiler,
     and of that test_the_compiler_of_the_repository_compiles."""
     known = load(lab.yml)
-    debian, *others = (release_plan(known, name) for name in SYSTEMS)
+    debian, *others = (release for name in SYSTEMS for release in release_plan(known, name))
     shared, own = home.cache("releases"), own_releases(lab.home())
     built = shared / f"{debian.id}.tar.gz"
     if not built.exists():

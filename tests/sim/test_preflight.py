@@ -97,7 +97,6 @@ def test_a_holder_that_has_been_silent_for_a_minute_is_gone(stages: Stages, monk
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"nodes__halo1__backend": "vulkan"}, "backend: vulkan"),
         (
             {"links__0": {"usb4": {"halo1": "pci-0000:c8:00.5", "halo2": "thunderbolt0"}}},
             "port of usb4-2: pci-0000:c8:00.5",
