@@ -1,4 +1,4 @@
-"""Which test files of this tier have passed with all that they depend on as it is now: `pytest --changed` leaves them out.
+"""Which test files of this tier have passed with all that they depend on as it is: `pytest --changed` leaves them out.
 
 A boot is half a minute here, and most changes do not touch what boots.
 """
