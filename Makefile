@@ -59,6 +59,7 @@ check: .venv/ok ## lint and types
 	.venv/bin/shellcheck $$(git ls-files '*.sh')
 
 test: check test-unit test-sim test-lab ## everything that can be checked on this machine
+	.venv/bin/pytest tests/vm/test_kernel.py --changed
 
 test-unit: .venv/ok ## pure planning and parsing
 	.venv/bin/pytest tests/unit
@@ -69,5 +70,5 @@ test-sim: .venv/ok ## every role against a simulated host, Fedora and Ubuntu
 test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
 	.venv/bin/pytest tests/lab
 
-test-vm: .venv/ok ## a real kernel and boot loader in QEMU
+test-vm: .venv/ok ## real kernels and boot loaders in QEMU, whether or not anything has changed
 	.venv/bin/pytest tests/vm

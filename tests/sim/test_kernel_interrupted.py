@@ -32,7 +32,7 @@ def cut(script: str) -> Iterator[str]:
     lines = script.splitlines()
     for number in range(lines.index("trap 'exit 1' HUP INT TERM") + 1, len(lines)):
         text = "\n".join([*lines[:number], "kill -9 $$", *lines[number:]])
-        alone = lines[number] and not lines[number].startswith(" ")
+        alone = lines[number] not in ("", "fi", "}") and not lines[number].startswith(" ")
         if alone and subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True).returncode == 0:
             yield text
 
