@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pyinfra.api import Host
 
+from inventory.spec import Lab
 from roles.gpu.plan import KEYS, OVERRIDE, PIN, RECORD, SOURCES
 from roles.lib.board import GPU_REMAINS
 from roles.lib.stop import Failed, Refused
@@ -172,7 +173,7 @@ def test_an_interruption_heals(stages: Stages, stack: str) -> None:
 
 
 def test_both_at_once_are_asked_for_in_one_go(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roles.gpu.plan.backends", lambda _, __: ("vulkan", "rocm"))
+    monkeypatch.setattr(Lab, "backends", lambda _, __: ("vulkan", "rocm"))
     stage, sim = box(stages, "fedora-44", "rocm")
     run = stage.run("gpu", sim)
     assert jobs(run).count("dnf install") == 1

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -338,7 +339,12 @@ def test_the_scripts_are_clean_shell(os: str, backends: tuple[str, ...], tmp_pat
     for text in (change.add_script(node, bare, want), change.remove_script(full, over)):
         script = tmp_path / "script"
         script.write_text(f"#!/bin/sh\n{text}")
-        checked = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+        checked = subprocess.run(
+            [str(Path(sys.executable).with_name("shellcheck")), str(script)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert checked.stdout == ""
     assert "{{" not in look
 
