@@ -22,9 +22,8 @@ PACKAGES = (
     "ca-certificates", "curl", "procps", "e2fsprogs", "zstd", "linux-image-amd64", "initramfs-tools", "grub2-common",
     "grub-pc-bin",
 )  # fmt: skip
-SELINUX = ("selinux-policy-default", "auditd", "tuned")
-"""More packages: with Debian's policy among them every file is labelled, and the policy is enforced. tuned: cluster.py
-makes its profile, and the guests are not to wait for apt."""
+SELINUX = ("selinux-policy-default", "auditd")
+"""More packages: with Debian's policy among them every file is labelled, and the policy is enforced."""
 SCRIPT = Path(__file__).with_name("build_disk.sh")
 
 SETTLE = """\
