@@ -148,7 +148,7 @@ def test_cluster_converges_and_nothing_is_denied(
 def test_what_it_placed_has_the_label_of_the_policy(pair: tuple[Machine, Machine]) -> None:
     for machine in pair:
         assert machine.ssh(f"restorecon -nvR {PLACED}") == ""
-        types = machine.ssh("stat -c %C /opt/halofleet/llama.cpp/current-cpu/bin/* /etc/systemd/network/30-halofleet-*")
+        types = machine.ssh("stat -c %C /opt/halofleet/llama.cpp/current-cpu/bin/* /etc/systemd/network/05-halofleet-*")
         assert {context.split(":")[2] for context in types.split()} == {"bin_t", "net_conf_t"}
 
 
