@@ -175,7 +175,7 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         output = self._process.communicate(timeout=60)[0]
         for host, said in json.loads(output).items():
-            self.seen[host] = Seen(*([Sample(*sample) for sample in seen[key]] for key in ("reached", "boots")))
+            self.seen[host] = Seen(*([Sample(*sample) for sample in said[key]] for key in ("reached", "boots")))
 
 
 def main(folder: str, instance: str, addresses: str) -> None:
