@@ -65,5 +65,5 @@ fi
 if follow; then exit 0; fi
 echo "$name failed; the end of $log:" >&2
 # pyinfra reads UTF-8 only, and a log may quote whatever bytes a program stumbled over.
-tail -n 30 "$log" | LC_ALL=C tr -c '\11\12\40-\176' '?' >&2
+tail -n 30 "$log" | { iconv -c -f UTF-8 -t UTF-8 2>/dev/null || cat; } >&2
 exit 1

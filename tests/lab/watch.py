@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import combinations, groupby, pairwise
+from pathlib import Path
 from threading import Event, Thread
 
 from paramiko import Channel, SSHClient, SSHException
 
-from tests.lab.harness import Lab
+from tests.lab.harness import ROOT, Lab
 
 SECONDS = 0.2
 """Between two questions."""
 ANSWER_SECONDS = 0.3
 """The kernel of a host with a listening sshd accepts a connection long before, under load too."""
 LOGIN_SECONDS = 2.0
+START_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,8 @@ class _Boot:
         self.client = self.session = None
 
 
-class Watch:
-    """`with Watch(lab) as watch:` goes on once every host has answered; afterwards `seen` has what was seen of each."""
+class _Watcher:
+    """What the process does."""
 
     def __init__(self, lab: Lab) -> None:
         self.seen = {host: Seen() for host in lab.addresses}
@@ -123,16 +128,15 @@ class Watch:
         self._over = Event()
         self._threads = [Thread(target=self._watch, args=each, daemon=True) for each in self._asked]
 
-    def __enter__(self) -> Watch:
+    def start(self) -> None:
         for thread in self._threads:
             thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_SECONDS
         while not all(any(sample.said for sample in samples) for _, samples in self._asked):
             assert time.monotonic() < deadline, f"silent from the start: {self.seen}"
             time.sleep(SECONDS)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -148,3 +152,45 @@ class Watch:
             samples.append(Sample(began, time.monotonic(), said))
             self._over.wait(max(0.0, began + SECONDS - time.monotonic()))
         asked.close()
+
+
+class Watch:
+    """`with Watch(lab) as watch:` goes on once every host has answered; afterwards `seen` has what was seen of each.
+
+    A process of its own: what else this one runs or has imported (gevent's patches) does not delay it.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.seen: dict[str, Seen] = {}
+        self._words = [str(lab.folder), lab.instance, json.dumps(lab.addresses)]
+
+    def __enter__(self) -> Watch:
+        command = [sys.executable, "-m", "tests.lab.watch", *self._words]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n", "silent from the start; see above"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        output = self._process.communicate(timeout=60)[0]
+        for host, said in json.loads(output).items():
+            self.seen[host] = Seen(*([Sample(*sample) for sample in said[key]] for key in ("reached", "boots")))
+
+
+def main(folder: str, instance: str, addresses: str) -> None:
+    """Says `ready`, and at the end of its input what it has seen."""
+    watcher = _Watcher(Lab(Path(folder), instance, json.loads(addresses)))
+    watcher.start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    watcher.stop()
+    samples = {
+        host: {"reached": [astuple(each) for each in seen.reached], "boots": [astuple(each) for each in seen.boots]}
+        for host, seen in watcher.seen.items()
+    }
+    print(json.dumps(samples))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
