@@ -220,7 +220,7 @@ def test_without_a_kernel_of_its_own_nothing_is_asked(stages: Stages) -> None:
     [
         (
             lambda sim: (
-                sim.files.real("/etc/sysctl.d").mkdir()
+                sim.files.real("/etc/sysctl.d").mkdir(exist_ok=True)
                 or sim.files.real("/etc/sysctl.d/90-mine.conf").write_text("vm.dirty_ratio = 5\n")
             ),
             "vm.dirty_bytes is 0 under tuned's profile halofleet; expected: 629145600; take vm.dirty_* out of: "

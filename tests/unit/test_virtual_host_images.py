@@ -11,6 +11,7 @@ import pytest
 import roles
 from inventory.spec import LabError, load
 from inventory.spec.language.nodes import Mirror, Virtual
+from roles.llama_cpp.plan import build_packages
 from roles.virtual_host import images, seed
 from roles.virtual_host.images import image
 from roles.virtual_host.wanted import WantedHost
@@ -70,6 +71,7 @@ def test_the_stand_in_has_every_package_that_roles_install_with_dnf() -> None:
             for value in vars(importlib.import_module(found.name)).values():
                 if isinstance(value, dict) and value.keys() == {"apt", "dnf"} and isinstance(value["dnf"], tuple):
                     asked |= set(value["dnf"])
+    asked |= set(build_packages("cpu")["dnf"])
     assert {"cmake", "libgomp", "curl", "chrony"} <= asked, "the tables are looked for where they are"
     assert asked - images.FEDORA_RPMS.keys() == set()
     assert set(images.FEDORA_FIRST) <= images.FEDORA_RPMS.keys()
