@@ -12,7 +12,7 @@ import roles
 from inventory.spec import LabError, load
 from inventory.spec.language.nodes import Mirror, Virtual
 from roles.llama_cpp.plan import build_packages
-from roles.tuning.plan import PACKAGES as tuning
+from roles.tuning.plan import PACKAGES as TUNING
 from roles.virtual_host import images, seed
 from roles.virtual_host.images import image
 from roles.virtual_host.wanted import WantedHost
@@ -74,7 +74,7 @@ def test_the_stand_in_has_every_package_that_roles_install_with_dnf() -> None:
                     asked |= set(value["dnf"])
     asked |= set(build_packages("cpu")["dnf"])
     assert {"cmake", "libgomp", "curl", "chrony"} <= asked, "the tables are looked for where they are"
-    asked -= set(tuning["dnf"])  # not of nodes without a kernel of their own
+    asked -= set(TUNING["dnf"])  # not of nodes without a kernel of their own
     assert asked - images.FEDORA_RPMS.keys() == set()
     assert set(images.FEDORA_FIRST) <= images.FEDORA_RPMS.keys()
 
