@@ -66,8 +66,6 @@ def one_at_a_time(seen: dict[str, Seen], hosts: list[str]) -> None:
     assert {host: len(each.down) for host, each in seen.items()} == once
     away = [seen[host].down[0] for host in hosts]
     assert away == sorted(away), f"in another order than {hosts}: {away}"
-    shortest = min((end - begin for begin, end in away), default=1.0)
-    assert max(each.blind for each in seen.values()) < shortest, "a reboot may have been missed"
 
 
 def test_one_at_a_time_workers_first(rolling: Lab) -> None:

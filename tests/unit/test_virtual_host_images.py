@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,32 @@ def test_accepted_in_the_file(tmp_path: Path, os: str) -> None:
     path = tmp_path / "lab.yml"
     path.write_text(LAB.format(os=os, virtual="{}"))
     assert load(path).node("halo1").os == os
+
+
+def mmdebstrap(tmp_path: Path, *arguments: str) -> list[str]:
+    """What tree_debian.sh asks mmdebstrap for."""
+    fake = tmp_path / "mmdebstrap"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    command = ["sh", str(images.MACHINE / "tree_debian.sh"), "/cache/root.tar", *arguments]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("os_release", "virtual", "last", "with_key"),
+    [
+        ("debian-13", Virtual(), ["trixie", "/cache/root.tar"], False),
+        ("debian-13", Virtual(mirror="http://mirror.example/debian"),
+         ["trixie", "/cache/root.tar", "http://mirror.example/debian"], False),
+        ("fedora-43", Virtual(), ["forky", "/cache/root.tar"], False),
+        ("ubuntu-26.04", Virtual(), ["forky", "/cache/root.tar"], False),
+        ("ubuntu-24.04", OTHERS, ["noble", "/cache/root.tar", MIRROR.mirror], True),
+    ],
+)  # fmt: skip
+def test_what_mmdebstrap_is_asked_for(
+    tmp_path: Path, os_release: str, virtual: Virtual, last: list[str], with_key: bool
+) -> None:
+    words = mmdebstrap(tmp_path, *image(os_release, virtual).arguments)
+    assert words[-len(last) :] == last
+    assert [word for word in words if word.startswith("--keyring")] == (["--keyring=/keys/x"] if with_key else [])

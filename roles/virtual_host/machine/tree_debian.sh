@@ -5,7 +5,7 @@
 set -eu
 tarball=$1 suite=$2 packages=$3 mirror=${4-} shape=${5-}
 here=$(dirname "$0")
-[ $# -lt 5 ] || shift 5
+if [ $# -ge 5 ]; then shift 5; else set --; fi
 
 # What must differ from host to host is made by nobody here; apt's timers would work beside the tests.
 set_up() {
