@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import subprocess
+from os import environ
 from pathlib import Path
 
 import pytest
@@ -130,7 +130,7 @@ def mmdebstrap(tmp_path: Path, *arguments: str) -> list[str]:
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     fake.chmod(0o755)
     command = ["sh", str(images.MACHINE / "tree_debian.sh"), "/cache/root.tar", *arguments]
-    path = f"{tmp_path}:{os.environ['PATH']}"
+    path = f"{tmp_path}:{environ['PATH']}"
     return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
