@@ -59,7 +59,7 @@ check: .venv/ok ## lint and types
 	.venv/bin/shellcheck $$(git ls-files '*.sh')
 
 test: check test-unit test-sim test-lab ## everything that can be checked on this machine
-	.venv/bin/pytest tests/vm/test_kernel.py --changed
+	.venv/bin/pytest tests/vm/test_vagrant.py tests/vm/test_kernel.py --changed
 
 test-unit: .venv/ok ## pure planning and parsing
 	.venv/bin/pytest tests/unit

@@ -8,8 +8,6 @@ is not looked at after a replug.
 from __future__ import annotations
 
 import hashlib
-import json
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ import requests
 
 from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, make_lab
+from tests.lab.scan import listen, opens, scan
 from tests.lab.test_topologies import CHAIN, RING, every_address_answers, reshape
 
 RPC, OTHER = 50052, 50099
@@ -66,48 +65,6 @@ systemctl disable --quiet --now NetworkManager
 systemctl enable --quiet --now systemd-networkd
 """
 
-# On every address of the host: nothing but the firewall keeps anybody out. The RPC server itself is not knocked at: it
-# serves one connection at a time, and two that wait are all that it keeps.
-LISTEN = """\
-cat >/run/listen.py <<'END'
-import json, socket, subprocess, time
-mine = json.loads(subprocess.run(["ip", "-j", "-4", "address"], capture_output=True, text=True).stdout)
-addresses = [info["local"] for item in mine if item for info in item["addr_info"]]
-kept = []
-for family, address in [(socket.AF_INET6, "::"), *((socket.AF_INET, address) for address in addresses)]:
-    for port in (RPC, OTHER):
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after the RPC server's connections
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((address, port))
-        listener.listen(64)
-        kept.append(listener)
-open("/run/listen.ready", "w").close()
-time.sleep(9999)
-END
-systemctl stop listen 2>/dev/null
-rm -f /run/listen.ready
-systemd-run --quiet --unit=listen --collect python3 /run/listen.py
-for try in $(seq 100); do if [ -e /run/listen.ready ]; then exit 0; fi; sleep 0.2; done
-journalctl -n 20 -u listen >&2
-exit 1
-""".replace("RPC", str(RPC)).replace("OTHER", str(OTHER))
-KNOCK = """\
-python3 - <<'END'
-import json, socket
-from concurrent.futures import ThreadPoolExecutor
-def knock(target):
-    family, _, _, _, where = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family) as caller:
-        caller.settimeout(3)
-        return caller.connect_ex(where) == 0
-targets = TARGETS
-with ThreadPoolExecutor(32) as pool:
-    print(json.dumps([target for target, opened in zip(targets, pool.map(knock, targets)) if opened]))
-END
-"""
-
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001  # skips where it does
@@ -130,46 +87,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Lab]: 
     found.down().ok()
 
 
-def scan(lab: Lab) -> set[tuple[str, str, str, int]]:
-    """Who gets through: from, to, the address, the port. Every node knocks at every address of the others, IPv4 and
-    IPv6 (link-local, over every wire that the two share); this machine at those of the management network."""
-    seen = {node: json.loads(lab.ssh(node, "ip -j address")) for node in lab.addresses}
-    own = {node: {item["ifname"]: item["addr_info"] for item in items if item} for node, items in seen.items()}
-    wires = [dict.fromkeys(lab.addresses, "host0")]
-    wires += [{end.node: end.interface for end in link.ends} for link in load(lab.yml).links]
-
-    def knock(caller: str) -> set[tuple[str, str, str, int]]:
-        names: dict[str, str] = {}
-        for other in lab.addresses.keys() - {caller}:
-            every = [info for infos in own[other].values() for info in infos]
-            names |= {info["local"]: other for info in every if info["family"] == "inet" and info["scope"] == "global"}
-            for wire in wires:
-                if caller in wire and other in wire:
-                    local = [info["local"] for info in own[other][wire[other]] if info["scope"] == "link"]
-                    names |= {f"{address}%{wire[caller]}": other for address in local}
-        asked = [(address, port) for address in names for port in (RPC, OTHER)]
-        opened = json.loads(lab.ssh(caller, KNOCK.replace("TARGETS", repr(asked))))
-        return {(caller, names[address], address, port) for address, port in opened}
-
-    with ThreadPoolExecutor() as pool:
-        found = set().union(*pool.map(knock, lab.addresses))
-    return found | {
-        ("here", other, address, port)
-        for other, address in lab.addresses.items()
-        for port in (RPC, OTHER)
-        if _opens(address, port)
-    }
-
-
 @contextmanager
 def listeners(lab: Lab) -> Iterator[None]:
-    """In the place of the servers."""
+    """In the place of the servers. The RPC server itself is not knocked at: it serves one connection at a time, and two
+    that wait are all that it keeps."""
     workers = [node for node in lab.addresses if node != "halo1"]
     lab.ssh("halo1", "systemctl stop halofleet-server-chat")
     for node in workers:
         lab.ssh(node, "systemctl stop halofleet-rpc-server")
     for node in lab.addresses:
-        lab.ssh(node, LISTEN)
+        listen(lab, node, (RPC, OTHER))
     yield
     for node in lab.addresses:
         lab.ssh(node, "systemctl stop listen")
@@ -182,19 +109,11 @@ def listeners(lab: Lab) -> Iterator[None]:
     lab.ssh("halo1", f"systemctl start halofleet-server-chat; {wait}")
 
 
-def _opens(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), 2).close()
-    except OSError:
-        return False
-    return True
-
-
 def only_the_planned(lab: Lab) -> None:
     """The RPC ports are open to the controller over the planned way, and to nobody else; the scan sees what is open."""
     doors = {("halo1", way.into.node, str(way.destination), RPC) for way in load(lab.yml).ways("chat")}
     with listeners(lab):
-        found = scan(lab)
+        found = scan(lab, (RPC, OTHER))
     assert {entry for entry in found if entry[3] == RPC} == doors
     assert ("here", "halo2", lab.addresses["halo2"], OTHER) in found, "halo2 lets everybody in at the other port"
     assert any(entry[1] == "halo2" and entry[3] == OTHER and "%" in entry[2] for entry in found), "over IPv6 too"
@@ -260,8 +179,8 @@ def test_a_ring_of_both_managers(mixed: Lab, tmp_path: Path) -> None:
 
 def test_closed_to_everybody_else(mixed: Lab) -> None:
     only_the_planned(mixed)
-    assert not _opens(mixed.addresses["halo1"], OTHER), "ufw denies what nobody has allowed"
-    assert _opens(mixed.addresses["halo1"], 8080), "and the API is allowed"
+    assert not opens(mixed.addresses["halo1"], OTHER), "ufw denies what nobody has allowed"
+    assert opens(mixed.addresses["halo1"], 8080), "and the API is allowed"
 
 
 def test_what_firewalld_does_leaves_it_as_it_is(mixed: Lab) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,20 +17,31 @@ from roles.doctor.look import Boxes
 from roles.llama_cpp.plan import plan as release_plan
 from tests.lab.conftest import impossible
 from tests.lab.harness import ROOT, Lab, lend_release, make_lab, own_releases
+from tests.lab.scan import listen, scan
 
 SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43", "halo3": "ubuntu-26.04"}
 DEBIAN, FEDORA, UBUNTU = SYSTEMS
 BUDGET = 20
 """Remote commands per host of a whole cluster.py that has nothing to do."""
 
+RPC, API, OTHER = 50052, 8081, 50099
+STOP_SECONDS = 10
+"""TimeoutStopSec of the units."""
+SERVE_OF_THE_FEDORA = """
+  own: {{model: nonsense, controller: halo2, workers: [halo1], port: 8081, context: 512}}
+firewall: {{api: [{here}/32]}}
+"""
+
 
 def mixed(folder: Path) -> Lab:
-    """The shipped lab, its nodes of three families. Addresses and links stay as they are."""
+    """The shipped lab, its nodes of three families. Addresses and links stay as they are. The Fedora serves as well as
+    it lends, to this machine alone."""
     lab = make_lab(folder, "test-shapes-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
     text = lab.yml.read_text()
     for name, system in SYSTEMS.items():
         text = re.sub(rf"({name}: {{.*)}}", rf"\1, os: {system}}}", text)
-    lab.yml.write_text(text)
+    here = load(lab.yml).spec.management.network_address + 1
+    lab.yml.write_text(text + SERVE_OF_THE_FEDORA.format(here=here))
     assert {name: node.os for name, node in load(lab.yml).nodes.items()} == SYSTEMS
     return lab
 
@@ -216,7 +228,8 @@ def lend(lab: Lab) -> None:
 def test_the_cluster_converges_on_all_three_and_answers(shapes: Lab) -> None:
     lend(shapes)
     run = shapes.cluster().ok()
-    assert run.out.splitlines()[-1] == f"ready: http://{shapes.addresses[DEBIAN]}:8080/v1"
+    ready = (f"{shapes.addresses[DEBIAN]}:8080", f"{shapes.addresses[FEDORA]}:{API}")
+    assert run.out.splitlines()[-2:] == [f"ready: http://{end}/v1" for end in ready]
     key = (shapes.home() / "labs/test/chat.key").read_text().strip()
     reply = requests.post(
         f"http://{shapes.addresses[DEBIAN]}:8080/v1/completions",
@@ -239,24 +252,57 @@ def test_a_second_run_changes_nothing_within_its_budget(shapes: Lab, tmp_path: P
     assert max(run.commands.values()) <= BUDGET, (tmp_path / "trace").read_text()
 
 
-def test_rpc_on_the_fedora_is_closed_although_its_zone_is_open(shapes: Lab) -> None:
-    """The zone lets 1025-65535 in; the other worker, which is cabled to it too, still does not get through."""
-    listening = shapes.ssh(FEDORA, "ss -ltnH | awk '{print $4}' | grep :50052").split()
-    assert len(listening) == 1
-    for peer, address in ((UBUNTU, listening[0].rsplit(":", 1)[0]), (DEBIAN, shapes.addresses[FEDORA])):
-        blocked = f"timeout 3 bash -c '</dev/tcp/{address}/50052' 2>/dev/null && echo open || echo closed"
-        assert shapes.ssh(peer, blocked).strip() == "closed"
+def test_the_fedora_is_closed_although_its_zone_is_open(shapes: Lab) -> None:
+    """The zone lets 1025-65535 in. Through get the controller to the RPC port and this machine to the API, and nobody
+    else, over no wire, IPv4 or IPv6; at another port everybody does, so the scan sees what is open."""
+    (way,) = (way for way in load(shapes.yml).ways("chat") if way.into.node == FEDORA)
+    shapes.ssh(FEDORA, "systemctl stop halofleet-rpc-server halofleet-server-own")
+    listen(shapes, FEDORA, (RPC, API, OTHER))
+    found = scan(shapes, (RPC, API, OTHER), [FEDORA])
+    shapes.ssh(FEDORA, "systemctl stop listen; systemctl start halofleet-rpc-server halofleet-server-own")
+    shapes.cluster().ok()
+    assert {entry for entry in found if entry[3] != OTHER} == {
+        (DEBIAN, FEDORA, str(way.destination), RPC),
+        ("here", FEDORA, shapes.addresses[FEDORA], API),
+    }
+    others = {(caller, "%" in address) for caller, _, address, port in found if port == OTHER}
+    assert others == {("here", False), *((peer, ipv6) for peer in (DEBIAN, UBUNTU) for ipv6 in (False, True))}
 
 
-def test_a_frozen_worker_on_the_fedora_is_killed_and_leaves_no_core(shapes: Lab) -> None:
-    unit = shapes.ssh(FEDORA, "systemctl list-units --plain --no-legend 'halofleet-rpc*' | cut -d' ' -f1").strip()
-    pid = shapes.ssh(FEDORA, f"systemctl show -p MainPID --value {unit}").strip()
-    shapes.ssh(FEDORA, f"kill -STOP {pid}; systemctl restart {unit}")
-    said = shapes.ssh(
-        FEDORA,
-        f"journalctl -u {unit} --no-pager -o cat; find / -xdev -name 'core*' -newer /etc/hostname "
-        f"-size +1M 2>/dev/null; systemctl show -p MainPID --value {unit}",
-    )
+def main_pid(lab: Lab, node: str, unit: str) -> str:
+    return lab.ssh(node, f"systemctl show -p MainPID --value {unit}").strip()
+
+
+def stopped_without_a_core(lab: Lab, node: str, unit: str) -> str:
+    """The unit is restarted, which may not take longer than its limit; the journal of the run that ended."""
+    pid = main_pid(lab, node, unit)
+    run = lab.ssh(node, f"systemctl show -p InvocationID --value {unit}; touch /run/before").strip()
+    began = time.monotonic()
+    lab.ssh(node, f"systemctl restart {unit}")
+    assert time.monotonic() - began < STOP_SECONDS + 10
+    assert main_pid(lab, node, unit) != pid
+    assert lab.ssh(node, "find / -xdev -type f -name 'core*' -newer /run/before").split() == []
+    assert lab.ssh(node, f"systemctl show -p LimitCORE --value {unit}").strip() == "0"
+    said = lab.ssh(node, f"journalctl -q --no-pager -o cat _SYSTEMD_INVOCATION_ID={run} + INVOCATION_ID={run}")
     assert "SIGABRT" not in said
-    assert "core" not in said.splitlines()[-2]
-    assert said.split()[-1] != pid
+    return said
+
+
+def test_a_frozen_worker_on_the_fedora_leaves_no_core(shapes: Lab) -> None:
+    shapes.ssh(FEDORA, f"kill -STOP {main_pid(shapes, FEDORA, 'halofleet-rpc-server')}")
+    stopped_without_a_core(shapes, FEDORA, "halofleet-rpc-server")
+
+
+def test_a_server_that_hangs_on_the_fedora_is_killed_and_leaves_no_core(shapes: Lab) -> None:
+    """Its worker is frozen in the middle of a completion, and then it does not listen to SIGTERM."""
+    shapes.cluster().ok()
+    shapes.ssh(DEBIAN, f"kill -STOP {main_pid(shapes, DEBIAN, 'halofleet-rpc-server')}")
+    shapes.ssh(
+        FEDORA,
+        f'curl -s -m 2 -H "Authorization: Bearer $(cat /etc/halofleet/own.key)" -d \'{{"prompt": "Once"}}\' '
+        f"http://{shapes.addresses[FEDORA]}:{API}/v1/completions; [ $? = 28 ]",
+    )
+    said = stopped_without_a_core(shapes, FEDORA, "halofleet-server-own")
+    assert "status=9/KILL" in said
+    shapes.ssh(DEBIAN, "systemctl restart halofleet-rpc-server")
+    shapes.cluster().ok()

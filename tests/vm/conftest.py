@@ -12,7 +12,7 @@ import pytest
 
 from inventory.spec.home import home
 from tests.lab.harness import ROOT
-from tests.vm.harness import Machines, Network, impossible, install_tools
+from tests.vm.harness import Machines, Network, impossible, install, missing_packages
 from tests.vm.image import image
 from tests.vm.passed import passed, when
 
@@ -51,7 +51,8 @@ def machines() -> Iterator[Machines]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must run the vm tier: {reason}")
         pytest.skip(reason)
-    install_tools()
+    if missing := missing_packages():
+        install(missing)
     checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
     instance = f"vm-{checkout}"
     found = Machines(instance, image(), Network(f"hv{checkout}-"), home() / "tests" / instance)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -63,14 +64,13 @@ def impossible() -> str:
     return ""
 
 
-def install_tools() -> None:
-    """What is missing of them, with apt."""
-    if missing := missing_packages():
-        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600"]
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-            done = subprocess.run([*apt, *command], env=quiet, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"apt-get {' '.join(command)}: {done.stderr[-2000:]}"
+def install(packages: Iterable[str]) -> None:
+    """With apt."""
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600"]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        done = subprocess.run([*apt, *command], env=quiet, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"apt-get {' '.join(command)}: {done.stderr[-2000:]}"
 
 
 @dataclass
