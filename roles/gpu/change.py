@@ -10,7 +10,7 @@ from roles.gpu import key
 from roles.gpu.facts import Seen
 from roles.gpu.plan import KEYS, MOVED, PIN, RECORD, Gpu, data, inert, packages, source
 from roles.lib.layout import USER
-from roles.lib.packages import SCRIPTS
+from roles.lib.packages import PATIENTLY, SCRIPTS
 from roles.lib.paths import File
 from roles.lib.render import render
 
@@ -121,6 +121,7 @@ def add_script(gpu: Gpu, seen: Seen, want: Lacking) -> str:
     return render(
         "gpu/add.sh.j2",
         tool=seen.tool,
+        patiently=PATIENTLY,
         folder=RECORD,
         record=want.record,
         source=want.source,
@@ -142,6 +143,7 @@ def remove_script(seen: Seen, over: Remains) -> str:
     return render(
         "gpu/remove.sh.j2",
         tool=seen.tool,
+        patiently=PATIENTLY,
         folder=RECORD,
         over=over,
         user=USER,

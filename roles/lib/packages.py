@@ -18,16 +18,34 @@ from roles.lib.stop import Failed
 Table = Mapping[str, tuple[str, ...]]
 """Package names by package tool: `apt` and `dnf`."""
 
+PATIENTLY = r"""
+patiently() { # COMMAND...: again and again for ten minutes, as long as another apt, dpkg or dnf is at work
+    said=$(mktemp) turn=0
+    until { LC_ALL=C "$@" 2>&1 || echo "ended with $?"; } | tee "$said"; ! tail -n 1 "$said" | grep -q '^ended with '; do
+        turn=$((turn + 1))
+        if [ $turn -ge 60 ] || ! grep -qE 'was locked by|Could not get lock|transaction lock' "$said"; then
+            rm -f "$said"
+            return 1
+        fi
+        [ $turn -gt 1 ] || echo "== another one installs packages on this node: waiting for it"
+        sleep 10
+    done
+    rm -f "$said"
+}
+"""
+"""Shell for what does not wait by itself: dpkg, the lock of apt's lists, and dnf5 (rpm-software-management/dnf5#2186)."""
+
 SCRIPTS = {
-    # --no-install-recommends: build tools would bring hundreds of packages. The list's lock has no timeout of its own.
+    # --no-install-recommends: build tools would bring hundreds of packages.
     "apt": (
         "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1\n"
-        "dpkg --configure -a\n"
-        "until apt-get update -qq; do tries=$((${tries:-0} + 1)); [ $tries -lt 6 ] || exit 1; sleep 10; done\n"
+        "patiently dpkg --configure -a\n"
+        "patiently apt-get update -qq\n"
         "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 {names}\n"
     ),
-    "dnf": "dnf install -y --setopt=install_weak_deps=False {names}\n",
+    "dnf": "patiently dnf install -y --setopt=install_weak_deps=False {names}\n",
 }
+"""They want PATIENTLY before them."""
 
 
 @dataclass(frozen=True)
@@ -76,4 +94,4 @@ def packages(table: Table) -> Commands:
         return
     host.log(f"installing {' '.join(missing)}")
     names = " ".join(map(shlex.quote, missing))
-    yield job("packages", "set -e\n" + SCRIPTS[installed.tool].replace("{names}", names))
+    yield job("packages", f"set -e\n{PATIENTLY}" + SCRIPTS[installed.tool].replace("{names}", names))

@@ -18,6 +18,17 @@ LOCKED = (
 )
 
 
+BUSY = (  # bookworm's dpkg 1.21.22; newer ones name the other process
+    "dpkg: error: dpkg frontend lock was locked by another process with pid 512\n"
+    "Note: removing the lock file is always wrong, can damage the locked area\n"
+    "and the entire system. See <https://wiki.debian.org/Teams/Dpkg/FAQ#db-lock>.\n"
+)
+BUSY_DNF = "Transaction failed: Failed to obtain rpm transaction lock. Another transaction is in progress.\n"
+"""rpm-software-management/dnf5 issue 2435 (Fedora 43)."""
+HALF_WAY = (
+    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. \n"  # apt 2.6
+)
+
 PROVIDES = {"/usr/bin/vulkaninfo": "vulkan-tools"}
 """By file, as dnf and rpm know it."""
 DEPENDS = {"amdrocm10.0-gfx1151": ("amdrocm-base10.0",)}
@@ -46,8 +57,14 @@ class Packages:
         self.installed = set(flavour.installed)
         self.locked = 0
         """How many more `apt-get update` find the list locked by somebody else."""
+        self.busy = 0
+        """How many more dpkg or dnf find somebody else at work."""
+        self.half_way = False
+        """An apt was killed while dpkg worked."""
 
     def apt_get(self, call: Call) -> Reply:
+        if self.half_way and call.words[0] in ("install", "purge"):
+            return Reply(stderr=HALF_WAY, status=100)
         match call.words:
             case ["update", "-qq"]:
                 if self.locked:
@@ -66,6 +83,9 @@ class Packages:
         raise NotModelled(call)
 
     def dnf(self, call: Call) -> Reply:
+        if self.busy and call.words[0] in ("install", "remove"):
+            self.busy -= 1
+            return Reply(stderr=BUSY_DNF, status=1)
         match call.words:
             case ["install", "-y", "--setopt=install_weak_deps=False", *names]:
                 unknown = "No match for argument: {}\n"
@@ -79,6 +99,10 @@ class Packages:
     def dpkg(self, call: Call) -> Reply:
         if call.words != ("--configure", "-a"):
             raise NotModelled(call)
+        if self.busy:
+            self.busy -= 1
+            return Reply(stderr=BUSY, status=2)
+        self.half_way = False
         return Reply()
 
     def dpkg_query(self, call: Call) -> Reply:

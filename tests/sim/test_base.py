@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from roles.lib.packages import PATIENTLY
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
+from tests.sim.shell import Call, Reply
 
 Stages = Callable[..., Stage]
 
@@ -25,12 +27,12 @@ DIRECTORIES = (
         "directory /opt/halofleet/llama.cpp/releases 755 root:root",
     ],
 )
-APT = (
-    "job packages:\nset -e\nexport DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1\ndpkg --configure -a\n"
-    "until apt-get update -qq; do tries=$((${tries:-0} + 1)); [ $tries -lt 6 ] || exit 1; sleep 10; done\n"
+APT = f"job packages:\nset -e\n{PATIENTLY}" + (
+    "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1\npatiently dpkg --configure -a\n"
+    "patiently apt-get update -qq\n"
     "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 NAMES\n"
 )
-DNF = "job packages:\nset -e\ndnf install -y --setopt=install_weak_deps=False NAMES\n"
+DNF = f"job packages:\nset -e\n{PATIENTLY}patiently dnf install -y --setopt=install_weak_deps=False NAMES\n"
 PACKAGES = {
     "debian": APT.replace("NAMES", "libgomp1 nftables"),
     "ubuntu": APT.replace("NAMES", "libgomp1 nftables"),
@@ -88,13 +90,39 @@ def test_only_what_drifted_is_repaired(stages: Stages) -> None:
     ]
 
 
-@pytest.mark.parametrize(("tries", "arrives"), [(5, True), (6, False)])
-def test_a_package_list_that_somebody_holds_is_waited_for_a_minute(stages: Stages, tries: int, arrives: bool) -> None:
-    stage = stages("debian", "halo1")
+@pytest.mark.parametrize(("tries", "arrives"), [(59, True), (60, False)])
+@pytest.mark.parametrize(("flavour", "what"), [("debian", "locked"), ("ubuntu", "busy"), ("fedora", "busy")])
+def test_another_one_that_installs_packages_is_waited_for_ten_minutes(
+    stages: Stages, flavour: str, what: str, tries: int, arrives: bool
+) -> None:
+    stage = stages(flavour, "halo1")
     sim = stage.before("base")
-    sim.packages.locked = tries
+    setattr(sim.packages, what, tries)
     assert stage.run("base", sim, dies_after=99).ended is arrives
     assert ("nftables" in sim.packages.installed) is arrives
-    assert sim.packages.locked == 0
+    assert getattr(sim.packages, what) == 0
     assert stage.run("base", sim).ended
     assert stage.run("base", sim).flat == []
+
+
+@pytest.mark.parametrize("flavour", ["ubuntu", "fedora"])
+def test_another_failure_is_no_reason_to_wait(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo1")
+    sim = stage.before("base")
+    program = "apt-get" if flavour == "ubuntu" else "dnf"
+    asked: list[tuple[str, ...]] = []
+
+    def fails(call: Call) -> Reply:
+        asked.append(call.words)
+        return Reply(stderr="E: The repository 'http://example.org x Release' does not have a Release file.\n", status=100)
+
+    sim.programs[program] = fails
+    assert not stage.run("base", sim, dies_after=99).ended
+    assert len(asked) == 1
+
+
+def test_packages_come_though_an_apt_was_killed_half_way(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo1")
+    sim = stage.before("base")
+    sim.packages.half_way = True
+    assert stage.run("base", sim).ended
