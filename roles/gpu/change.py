@@ -37,7 +37,8 @@ class Lacking:
 class Remains:
     """packages: names and patterns, in the order in which they go. files: our own. moved: of AMDVLK's, to go back.
 
-    record: what stays halofleet's. key: the fingerprint that rpm forgets; empty where it never learned it.
+    record: what stays halofleet's. folder: the record's goes, nothing is left for it to say. key: the fingerprint that
+    rpm forgets; empty where it never learned it.
     """
 
     packages: tuple[str, ...] = ()
@@ -45,10 +46,11 @@ class Remains:
     groups: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     record: tuple[str, ...] = ()
+    folder: bool = False
     key: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.packages or self.files or self.groups or self.moved)
+        return bool(self.packages or self.files or self.groups or self.moved or self.folder)
 
 
 def needs_key(gpu: Gpu, seen: Seen) -> bool:
@@ -92,6 +94,7 @@ def remains(gpu: Gpu, seen: Seen) -> Remains:
         groups=tuple(name for kind, name in over if kind == "group"),
         moved=() if "vulkan" in gpu.stacks else seen.moved,
         record=kept,
+        folder=seen.folder and not kept,
         key=gpu.rocm.fingerprint if KEYS["dnf"] in files else "",
     )
 

@@ -19,7 +19,7 @@ from roles.lib.render import render
 class Seen:
     """os: ID-VERSION_ID. tool: apt, dnf or empty. packages: name -> version. files: of ours, path -> (mode, sha256).
 
-    record: what halofleet has put there. amdvlk: its files where the loader finds them; moved: where halofleet has put
+    folder: there is one of ours; record: what halofleet has put there. amdvlk: its files where the loader finds them; moved: where halofleet has put
     them aside. sources: files of others that name AMD's repository. members, groups: those the service user is in, and
     those that exist. vulkan, rocm: what vulkaninfo and rocminfo say to the service user; empty where they did not run.
     """
@@ -29,6 +29,7 @@ class Seen:
     packages: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
     key: str = ""
+    folder: bool = False
     record: tuple[str, ...] = ()
     amdvlk: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
@@ -51,7 +52,7 @@ class GpuStates(FactBase[Seen]):
             dnf=_words(dict.fromkeys(names["dnf"])),
             files=_words(OURS),
             keys=_words(KEYS.values()),
-            record=f"{RECORD}/record",
+            folder=RECORD,
             amdvlk=_words(data()["amdvlk"]["files"]),
             moved=MOVED,
             needle=shlex.quote(gpu.rocm.repository),
@@ -76,6 +77,7 @@ class GpuStates(FactBase[Seen]):
             packages=dict(value.split(" ", 1) for value in said["package"]),
             files={path: (mode, digest) for mode, digest, path in files},
             key=base64.b64decode(one.get("key", "")).decode("utf-8", "replace"),
+            folder="folder" in one,
             record=tuple(said["record"]),
             amdvlk=tuple(said["amdvlk"]),
             moved=tuple(said["moved"]),

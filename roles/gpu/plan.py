@@ -39,6 +39,11 @@ def data() -> dict[str, Any]:
     return found
 
 
+def traces() -> tuple[str, ...]:
+    """A node that has none of these files has nothing of ours for its GPU, wherever a run was killed."""
+    return (RECORD, *OURS, *(f"{file}{MOVED}" for file in data()["amdvlk"]["files"]))
+
+
 @dataclass(frozen=True)
 class Rocm:
     """version: its series, such as 10.0. repository: the folder above every distribution's. pin: from the repository's

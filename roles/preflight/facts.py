@@ -7,7 +7,7 @@ import shlex
 from pyinfra.api import FactBase, StringCommand
 
 from roles.firewall.facts import BROKEN
-from roles.gpu.plan import RECORD
+from roles.gpu.plan import traces
 from roles.network.managers import detect
 from roles.preflight.plan import Snapshot
 
@@ -30,7 +30,7 @@ class Snapshots(FactBase[Snapshot]):
             "echo \"free $(df --output=avail -B1048576 /var/lib | tail -n 1 | tr -d ' ')\"; "
             "[ ! -d /run/systemd/system ] || systemctl --version | sed -n 's/^systemd \\([0-9]*\\).*/systemd \\1/p'; "
             '[ "$(id -u)" != 0 ] || echo root yes; '
-            f"[ ! -e {RECORD} ] || echo gpu yes; "
+            f"for f in {' '.join(traces())}; do [ ! -e $f ] || echo gpu yes; done; "
             # not /sys/class/net: a container's /sys may be that of another network namespace
             "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
             "ip -o link | sed -nE 's/^[0-9]+: ([^:@]+).* master ([^ ]+) .*/master \\1 \\2/p'; "

@@ -36,7 +36,7 @@ from tests.sim.tuned import Tuned
 FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
 COPIED = {
-    "gpu": ("web", "card", "kept"),
+    "gpu": ("web", "signer", "card", "kept"),
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "routes"),
     "networkd": ("known", "times", "own", "waiting"),

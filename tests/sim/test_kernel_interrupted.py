@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -13,6 +11,7 @@ from pyinfra.api.exceptions import PyinfraError
 from roles.kernel import operations, reboot
 from roles.lib.jobs import job as real_job
 from tests.sim.conftest import Stage
+from tests.sim.cut import cut
 from tests.sim.host import SimHost
 from tests.sim.shell import Call, Reply
 from tests.sim.test_kernel import FEDORA_ENTRY, LIMIT, LOADERS, Stages, back, boot_files, box, linux, steps
@@ -25,16 +24,6 @@ KEEP = "/var/lib/halofleet/kernel"
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PAUSE_SECONDS", "BACK_SECONDS", "SETTLED_SECONDS"):
         monkeypatch.setattr(reboot, name, 0.1)
-
-
-def cut(script: str) -> Iterator[str]:
-    """The script, killed before each line of its own that stands alone."""
-    lines = script.splitlines()
-    for number in range(lines.index("trap 'exit 1' HUP INT TERM") + 1, len(lines)):
-        text = "\n".join([*lines[:number], "kill -9 $$", *lines[number:]])
-        alone = lines[number] not in ("", "fi", "}") and not lines[number].startswith(" ")
-        if alone and subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True).returncode == 0:
-            yield text
 
 
 def prepared(stages: Stages, flavour: str) -> tuple[Stage, SimHost]:
@@ -77,7 +66,7 @@ def scripts(stages: Stages, flavour: str, monkeypatch: pytest.MonkeyPatch, *, un
         if undo:
             back(stage, sim)
             assert boot_files(sim) == before
-    return sim, list(cut(said[-1]))
+    return sim, list(cut(said[-1], after="trap 'exit 1' HUP INT TERM"))
 
 
 @pytest.mark.parametrize("undo", [False, True])
