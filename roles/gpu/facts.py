@@ -14,6 +14,9 @@ from roles.gpu.plan import KEYS, MOVED, OURS, RECORD, Gpu, data, environment, pa
 from roles.lib.layout import USER
 from roles.lib.render import render
 
+PATIENCE_SECONDS = 60
+"""A GPU that hangs must not hang the run: what asks it is ended."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -57,6 +60,7 @@ class GpuStates(FactBase[Seen]):
             moved=MOVED,
             needle=shlex.quote(gpu.rocm.repository),
             user=USER,
+            patience=PATIENCE_SECONDS,
             groups=_words(data()["groups"]["names"]),
             stacks=gpu.stacks,
             vulkan_environment=_words(f"{key}={value}" for key, value in environment("vulkan").items()),

@@ -122,7 +122,7 @@ def vulkan(gpu: Gpu, seen: Seen) -> tuple[str, str, str] | None:
     if any("RADV" in name and any(gpu_name in name for gpu_name in NAMES) for name in names):
         return None
     expected = "a device of RADV's, (RADV STRIX_HALO) or (RADV GFX1151)"
-    if any("RADV" not in name and "8060S" in name for name in names):
+    if any("RADV" not in name and "Radeon" in name for name in names):  # 8060S, 8050S, 8040S
         fix = "another driver answers for the GPU: look into /etc/vulkan/icd.d and /usr/share/vulkan/icd.d"
     elif names:
         fix = "look whether amdgpu is loaded (lspci -k), and whether /dev/dri/renderD* belongs to the group render"

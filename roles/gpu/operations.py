@@ -21,6 +21,7 @@ SEEN = "gpu"
 """The board's topic: node -> what was seen there last in this run."""
 FINDINGS = "gpu findings"
 UNFIT = "gpu unfit"
+TOLD = "gpu told"
 
 
 @operation()
@@ -42,8 +43,11 @@ def looked(gpu: Gpu) -> Commands:
 
 
 def _warn(host: Host, found: list[Finding]) -> None:
+    """Once a run."""
+    told = board(host.state, TOLD).setdefault(host.name, set())
     for finding in found:
-        if finding.severity == "warn":
+        if finding.severity == "warn" and finding not in told:
+            told.add(finding)
             host.log(str(finding).removeprefix(f"{finding.node}: "))
 
 
@@ -96,6 +100,9 @@ def tried(gpu: Gpu) -> Commands:
         board(host.state, SEEN)[host.name] = look(host, GpuStates, gpu=gpu)
         _warn(host, judge.against(gpu, board(host.state, SEEN)[host.name]))
     seen = board(host.state, SEEN)[host.name]
+    if not (seen.members or host.state.is_executing):
+        host.noop("tried when the service user is there")
+        return
     board(host.state, UNFIT)[host.name] = judge.unfit(gpu, seen)
     host.noop(", ".join(judge.devices(seen)) or "looked at")
     yield from ()

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyinfra.api import Host
+from pyinfra.api import Host, deploy
 
 from inventory.spec import Lab
-from roles.gpu.plan import KEYS, OVERRIDE, PIN, RECORD, SOURCES, traces
+from roles.gpu import asked, gpu
+from roles.gpu.plan import KEYS, OVERRIDE, PIN, RECORD, SOURCES, Gpu, plan, traces
 from roles.lib.board import GPU_REMAINS
 from roles.lib.stop import Failed, Refused
 from tests.keys import FINGERPRINT, KEY, OTHER
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS, OTHER_RELEASES
 from tests.sim.host import SimHost
-from tests.sim.run import Run
+from tests.sim.run import Bench, Run
 
 Stages = Callable[..., Stage]
 RELEASES = ("ubuntu-24.04", "ubuntu", "fedora", "fedora-44")
@@ -381,6 +382,30 @@ def test_an_old_mesa_is_told_with_the_way_up(stages: Stages, notes: list[str]) -
     notes.clear()
     assert stage.run("gpu", sim).ended
     assert [note for note in notes if note.startswith("Mesa") and "add-apt-repository ppa:kisak/kisak-mesa" in note]
+
+
+def test_it_is_told_once(stages: Stages, notes: list[str]) -> None:
+    stage, sim = box(stages, "ubuntu-24.04", "vulkan")
+    stage.run("gpu", sim)
+    notes.clear()
+
+    @deploy("as in cluster.py")
+    def both(plan: Gpu) -> None:
+        asked(plan=plan)
+        gpu(plan=plan)
+
+    lab = stage.lab()
+    assert Bench(lab, "halo2", sim).run(both, plan(lab, "halo2")).ended
+    assert len([note for note in notes if note.startswith("Mesa")]) == 1
+
+
+def test_a_dry_run_on_a_host_without_the_user(stages: Stages) -> None:
+    """It has the packages already, and the device of a virtual host needs no group."""
+    stage = stages("debian", "halo2")
+    stage.change(defaults__backend="vulkan")
+    sim = stage.before("base")
+    sim.packages._install(["libvulkan1", "mesa-vulkan-drivers", "vulkan-tools"], "{}", 1)
+    assert stage.run("gpu", sim, dry=True).ended
 
 
 @pytest.mark.parametrize("stack", ["vulkan", "rocm"])

@@ -21,7 +21,7 @@ from roles.gpu.facts import GpuStates, Seen
 from roles.gpu.plan import OVERRIDE, Gpu, build_packages, data, environment, inert, packages, plan, rocm, source
 from roles.lib.stop import Failed
 from tests.keys import FINGERPRINT, KEY, OTHER, OTHER_FINGERPRINT
-from tests.sim.gpu import HEAD, LLVMPIPE, NO_KFD, RADV, ROCMINFO
+from tests.sim.gpu import AMDVLK, HEAD, LLVMPIPE, NO_KFD, RADV, ROCMINFO
 
 EXAMPLES = Path(__file__).parents[2] / "inventory/examples"
 
@@ -277,6 +277,7 @@ def test_radv_beside_llvmpipe_fits(name: str) -> None:
     [
         (lines(LLVMPIPE), "llvmpipe (LLVM 15.0.6, 256 bits)", "group render"),
         (lines(RADV.replace(" (RADV {name})", "")), "Radeon 8060S Graphics", "another driver answers"),
+        (lines(AMDVLK.replace("8060S", "8050S")), "Radeon 8050S Graphics", "another driver answers"),
         (tuple(line.replace("STRIX_HALO", "NAVI31") for line in lines(RADV)), "(RADV NAVI31)", "group render"),
         (("Cannot create Vulkan instance.", ""), "Cannot create Vulkan instance.", "vulkaninfo --summary"),
         ((), "it could not be run", "vulkaninfo --summary"),
@@ -306,6 +307,17 @@ def test_rocminfo_must_name_the_gpu() -> None:
 
 
 # --- scripts
+
+
+def test_a_gpu_that_hangs_does_not_hang_the_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"runuser": 'shift 3; exec "$@"', "vulkaninfo": "echo begins; exec sleep 20", "id": ":"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr("roles.gpu.facts.PATIENCE_SECONDS", 0.2)
+    command = GpuStates().command(gpu()).get_raw_value()
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    said = subprocess.run(["sh", "-c", command], env=path, capture_output=True, text=True, timeout=10, check=True)
+    assert "vulkan begins" in said.stdout.splitlines()
 
 
 def test_what_a_node_said_is_understood() -> None:
