@@ -22,9 +22,10 @@ PATIENCE_SECONDS = 60
 class Seen:
     """os: ID-VERSION_ID. tool: apt, dnf or empty. packages: name -> version. files: of ours, path -> (mode, sha256).
 
-    folder: there is one of ours; record: what halofleet has put there. amdvlk: its files where the loader finds them; moved: where halofleet has put
-    them aside. sources: files of others that name AMD's repository. members, groups: those the service user is in, and
-    those that exist. vulkan, rocm: what vulkaninfo and rocminfo say to the service user; empty where they did not run.
+    folder: there is one of ours; record: what halofleet has put there. amdvlk: its files where the loader finds them;
+    moved: where halofleet has put them aside. sources: files of others that name AMD's repository. members, groups:
+    those the service user is in, and those that exist. vulkan, rocm: what vulkaninfo and rocminfo say to the service
+    user; empty where they did not run.
     """
 
     os: str = ""

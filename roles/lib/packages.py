@@ -21,7 +21,7 @@ Table = Mapping[str, tuple[str, ...]]
 PATIENTLY = r"""
 patiently() { # COMMAND...: again and again for ten minutes, as long as another apt, dpkg or dnf is at work
     said=$(mktemp) turn=0
-    until { LC_ALL=C "$@" 2>&1 || echo "ended with $?"; } | tee "$said"; ! tail -n 1 "$said" | grep -q '^ended with '; do
+    until { LC_ALL=C "$@" 2>&1 || echo "ended with $?"; } | tee "$said"; ! tail -n 1 "$said" | grep -q '^ended with'; do
         turn=$((turn + 1))
         if [ $turn -ge 60 ] || ! grep -qE 'was locked by|Could not get lock|transaction lock' "$said"; then
             rm -f "$said"
@@ -33,7 +33,7 @@ patiently() { # COMMAND...: again and again for ten minutes, as long as another 
     rm -f "$said"
 }
 """
-"""Shell for what does not wait by itself: dpkg, the lock of apt's lists, and dnf5 (rpm-software-management/dnf5#2186)."""
+"""Shell for what does not wait by itself: dpkg, the lock of apt's lists, dnf5 (rpm-software-management/dnf5#2186)."""
 
 SCRIPTS = {
     # --no-install-recommends: build tools would bring hundreds of packages.

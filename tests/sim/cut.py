@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+from pyinfra.api import FunctionCommand
+
+from roles.lib.jobs import job
 
 
 def cut(script: str, after: str = "") -> Iterator[str]:
@@ -16,3 +22,15 @@ def cut(script: str, after: str = "") -> Iterator[str]:
         killed = "\n".join([*lines[:number], "kill -9 $$", *lines[number:]])
         if alone and subprocess.run(["sh", "-n"], input=killed, text=True, capture_output=True).returncode == 0:
             yield killed
+
+
+def listen(patch: pytest.MonkeyPatch, operations: ModuleType) -> list[str]:
+    """The scripts that a role's operations will run as jobs of the node; they run all the same."""
+    said: list[str] = []
+
+    def heard(name: str, text: str) -> FunctionCommand:
+        said.append(text)
+        return job(name, text)
+
+    patch.setattr(operations, "job", heard)
+    return said

@@ -25,9 +25,7 @@ BUSY = (  # bookworm's dpkg 1.21.22; newer ones name the other process
 )
 BUSY_DNF = "Transaction failed: Failed to obtain rpm transaction lock. Another transaction is in progress.\n"
 """rpm-software-management/dnf5 issue 2435 (Fedora 43)."""
-HALF_WAY = (
-    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. \n"  # apt 2.6
-)
+HALF_WAY = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. \n"  # apt 2.6
 
 PROVIDES = {"/usr/bin/vulkaninfo": "vulkan-tools"}
 """By file, as dnf and rpm know it."""

@@ -114,7 +114,7 @@ def test_another_failure_is_no_reason_to_wait(stages: Stages, flavour: str) -> N
 
     def fails(call: Call) -> Reply:
         asked.append(call.words)
-        return Reply(stderr="E: The repository 'http://example.org x Release' does not have a Release file.\n", status=100)
+        return Reply(stderr="E: The repository 'http://x y Release' does not have a Release file.\n", status=100)
 
     sim.programs[program] = fails
     assert not stage.run("base", sim, dies_after=99).ended

@@ -1,16 +1,15 @@
-"""gpu: its scripts killed between any two lines, as by a power cut; the next run ends what was begun, or takes it back."""
+"""gpu: its scripts killed between any two lines; the next run ends what was begun, or takes it all back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
-from pyinfra.api import FunctionCommand
 
 from roles.gpu import operations
 from roles.lib.jobs import job as real_job
 from tests.sim.conftest import Stage
-from tests.sim.cut import cut
+from tests.sim.cut import cut, listen
 from tests.sim.host import SimHost
 from tests.sim.test_gpu import ICD, _key, box, ours, turn
 
@@ -20,14 +19,8 @@ Stages = Callable[..., Stage]
 
 def scripts(stage: Stage, sim: SimHost, stack: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a run that turns to the stack does on the node."""
-    said: list[str] = []
-
-    def job(name: str, text: str) -> FunctionCommand:
-        said.append(text)
-        return real_job(name, text)
-
     with monkeypatch.context() as patch:
-        patch.setattr(operations, "job", job)
+        said = listen(patch, operations)
         turn(stage, sim, stack)
     return said
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from pyinfra.api import FunctionCommand
 from pyinfra.api.exceptions import PyinfraError
 
 from roles.kernel import operations, reboot
 from roles.lib.jobs import job as real_job
 from tests.sim.conftest import Stage
-from tests.sim.cut import cut
+from tests.sim.cut import cut, listen
 from tests.sim.host import SimHost
 from tests.sim.shell import Call, Reply
 from tests.sim.test_kernel import FEDORA_ENTRY, LIMIT, LOADERS, Stages, back, boot_files, box, linux, steps
@@ -51,14 +50,8 @@ def images(sim: SimHost, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scripts(stages: Stages, flavour: str, monkeypatch: pytest.MonkeyPatch, *, undo: bool) -> tuple[SimHost, list[str]]:
     """A box as it is when nothing interrupts, and the last of its scripts in all ways of being killed."""
-    said: list[str] = []
-
-    def job(name: str, text: str) -> FunctionCommand:
-        said.append(text)
-        return real_job(name, text)
-
     with monkeypatch.context() as patch:
-        patch.setattr(operations, "job", job)
+        said = listen(patch, operations)
         stage, sim = prepared(stages, flavour)
         images(sim, patch)
         before = boot_files(sim)
