@@ -21,7 +21,11 @@ Table = Mapping[str, tuple[str, ...]]
 PATIENTLY = r"""
 patiently() { # COMMAND...: again and again for ten minutes, as long as another apt, dpkg or dnf is at work
     said=$(mktemp) turn=0
-    until { LC_ALL=C "$@" 2>&1 || echo "ended with $?"; } | tee "$said"; ! tail -n 1 "$said" | grep -q '^ended with'; do
+    # A pipe ends with tee's status, so the last line says the command's.
+    until
+        { LC_ALL=C "$@" 2>&1 && printf '\nended well\n' || printf '\nended with %s\n' $?; } | tee "$said"
+        tail -n 1 "$said" | grep -qx 'ended well'
+    do
         turn=$((turn + 1))
         if [ $turn -ge 60 ] || ! grep -qE 'was locked by|Could not get lock|transaction lock' "$said"; then
             rm -f "$said"
