@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from inventory.spec import Lab
 from roles.lib import layout
 from roles.lib.packages import Table
-from roles.lib.paths import Directory
+from roles.lib.paths import Directory, File
+from roles.lib.units import STOPS
 
 # libgomp: the CPU backend is linked with OpenMP. Package names: each distribution's own index.
 PACKAGES: Table = {
@@ -43,7 +45,8 @@ def plan(lab: Lab, name: str) -> Base:
     return Base(login=lab.ssh(name).user, own_clock=lab.node(name).kernel == "own")
 
 
-def directories(base: Base) -> tuple[Directory, ...]:
+def directories(base: Base) -> tuple[Directory | File, ...]:
+    """And what all services of ours have in common."""
     return (
         Directory(layout.ETC),
         Directory(layout.STATE),
@@ -53,4 +56,6 @@ def directories(base: Base) -> tuple[Directory, ...]:
         Directory("/opt/halofleet"),
         Directory(layout.LLAMA_CPP),
         Directory(layout.RELEASES),
+        Directory(str(PurePosixPath(STOPS.path).parent)),
+        STOPS,
     )

@@ -13,6 +13,19 @@ from dataclasses import dataclass
 
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
+from roles.lib.paths import File
+
+STOPS = File(
+    "/etc/systemd/system/halofleet-.service.d/90-halofleet.conf",
+    """\
+# halofleet: a service that does not stop in time is killed. Fedora's service.d/10-timeout-abort.conf, which wins over
+# the unit's own file, would have it dump its core; of drop-ins the last by name wins.
+[Service]
+TimeoutStopFailureMode=kill
+""",
+)
+"""A drop-in of every unit of ours (systemd.unit(5): the folder's name ends at a dash)."""
+
 PROPERTIES = (
     "Id",
     "LoadState",

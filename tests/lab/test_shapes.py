@@ -24,11 +24,11 @@ DEBIAN, FEDORA, UBUNTU = SYSTEMS
 BUDGET = 20
 """Remote commands per host of a whole cluster.py that has nothing to do."""
 
-RPC, API, OTHER = 50052, 8081, 50099
+RPC, API, OTHER = 50052, 50081, 50099
 STOP_SECONDS = 10
 """TimeoutStopSec of the units."""
 SERVE_OF_THE_FEDORA = """
-  own: {{model: nonsense, controller: halo2, workers: [halo1], port: 8081, context: 512}}
+  own: {{model: nonsense, controller: halo2, workers: [halo1], port: 50081, context: 512}}
 firewall: {{api: [{here}/32]}}
 """
 

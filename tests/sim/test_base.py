@@ -25,6 +25,8 @@ DIRECTORIES = (
         "directory /opt/halofleet 755 root:root",
         "directory /opt/halofleet/llama.cpp 755 root:root",
         "directory /opt/halofleet/llama.cpp/releases 755 root:root",
+        "directory /etc/systemd/system/halofleet-.service.d 755 root:root",
+        "write /etc/systemd/system/halofleet-.service.d/90-halofleet.conf 644 root:root",
     ],
 )
 APT = f"job packages:\nset -e\n{PATIENTLY}" + (

@@ -108,13 +108,6 @@ def test_what_other_tests_show_is_there(each: dict[str, Any]) -> None:
         assert not name or re.search(rf"^def {name}\(", text, re.MULTILINE)
 
 
-def test_a_slow_stop_leaves_no_core_dump() -> None:
-    """Fedora's service.d/10-timeout-abort.conf sends SIGABRT to what is slower than TimeoutStopSec."""
-    units = [path.read_text() for path in (ROOT / "templates").rglob("*.service.j2")]
-    assert sum("TimeoutStopSec=" in text for text in units) == 2
-    assert all("TimeoutStopFailureMode=kill" in text for text in units if "TimeoutStopSec=" in text)
-
-
 def test_most_statements_are_cases() -> None:
     kinds = [next(key for key in each if key not in {"what"}) for _, each in STATEMENTS]
     assert len(kinds) > 120
