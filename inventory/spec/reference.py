@@ -117,11 +117,15 @@ def _list(schema: dict[str, Any]) -> str:
     return {"a name": "a list of names", "a mapping": "a list of mappings"}.get(each, f"a list, each {each}")
 
 
+def _boolean(_: dict[str, Any]) -> str:
+    return "`true` or `false`"
+
+
 def _mapping(_: dict[str, Any]) -> str:
     return "a mapping by name"
 
 
-_WORDS = {"string": _text, "integer": _number, "array": _list, "object": _mapping}
+_WORDS = {"string": _text, "integer": _number, "array": _list, "object": _mapping, "boolean": _boolean}
 
 
 def flow(value: Any) -> str:
@@ -135,6 +139,8 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, bool):
+        return json.dumps(value)
     return str(value) if _reads_as(str(value), value) else json.dumps(value)
 
 

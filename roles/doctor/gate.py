@@ -29,15 +29,18 @@ def data() -> dict[str, Any]:
     return found
 
 
-def gate(box: Box, node: str, *, kernel: bool = True, rocm: bool | None = None) -> list[Finding]:
+def gate(box: Box, node: str, *, kernel: bool = True, rocm: bool | None = None, series: str = "") -> list[Finding]:
     """Everything against the box. kernel: the kernel is the box's own. rocm: ROCm will be used; None where nobody has
-    said, and AMD's build of it counts, if it is there."""
+    said, and AMD's build of it counts, if it is there. series: the one that will be used, be it there or not."""
     uses_rocm = bool(box.rocm) if rocm is None else rocm
     found = [finding for name, version in installed(box) for finding in check(name, version, box.os, node, uses_rocm)]
     if kernel and box.kernel:
         found += kernels(box, node, uses_rocm)
-    if box.rocm and box.kernel:
-        found += rocm_and_kernel(box, node, uses_rocm)
+    version = _without_epoch(box.rocm)
+    if series and not version.startswith(f"{series}."):  # another one is there, and will not be used
+        version = series
+    if version and box.kernel:
+        found += rocm_and_kernel(box, version, node, uses_rocm)
     return found
 
 
@@ -124,10 +127,10 @@ def kernels(box: Box, node: str, rocm: bool) -> list[Finding]:
     return [Finding("minimum kernel", severity, node, seen, f"{bad.oldest} or newer", fix, source)]
 
 
-def rocm_and_kernel(box: Box, node: str, rocm: bool) -> list[Finding]:
+def rocm_and_kernel(box: Box, version: str, node: str, rocm: bool) -> list[Finding]:
+    """Of AMD's own build, in this version."""
     known = data()
     column: Literal["fixed", "old"] = "fixed" if judge_kernel(box, box.kernel).good else "old"
-    version = _without_epoch(box.rocm)
     for entry in known["rocm"]:
         if versions.within(version, entry["range"], "upstream") and (severity := entry[column]) != "ok":
             seen = f"ROCm {version} on kernel {box.kernel}: {known['rocm_effect'][severity]}"

@@ -42,6 +42,7 @@ def expected(lab: Lab, name: str) -> Expected:
         backend=node.backend,
         kernel=node.kernel == "own",
         tuning=node.tuning == "performance",
+        rocm=lab.spec.rocm.version if "rocm" in lab.backends(name) else "",
         rpc_ports=lab.rpc_ports,
         links=frozenset(end.interface for end in lab.ends(name)),
     )
@@ -53,7 +54,8 @@ def judge(box: Box, node: str, wanted: Expected = UNKNOWN) -> list[Finding]:
     patient = Patient(box, wanted, kernel)
     found = [say(rule, node, values) for check in CHECKS for rule, values in check(patient)]
     found += lint(box, node, kernel=kernel)
-    found += gate(box, node, kernel=kernel, rocm=wanted.backend == "rocm" if wanted.backend else None)
+    uses_rocm = wanted.backend == "rocm" or bool(wanted.rocm)
+    found += gate(box, node, kernel=kernel, rocm=uses_rocm if wanted.backend else None, series=wanted.rocm)
     return sorted(found, key=lambda finding: (WORST_FIRST.index(finding.severity), finding.rule))
 
 

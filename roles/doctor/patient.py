@@ -13,7 +13,7 @@ from roles.doctor.box import Box
 @dataclass(frozen=True)
 class Expected:
     """What the inventory says of a box; sizes in GiB, 0 where it says nothing. kernel: the box boots one of its own.
-    tuning: its power settings are to be the fast ones."""
+    tuning: its power settings are to be the fast ones. rocm: the series that it will compute by, if it will."""
 
     os: str = ""
     board: str = ""
@@ -23,6 +23,7 @@ class Expected:
     backend: str = ""
     kernel: bool = True
     tuning: bool = True
+    rocm: str = ""
     rpc_ports: tuple[int, ...] = ()
     links: frozenset[str] = frozenset()
 

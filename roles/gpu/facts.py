@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,9 +24,9 @@ class Seen:
     """os: ID-VERSION_ID. tool: apt, dnf or empty. packages: name -> version. files: of ours, path -> (mode, sha256).
 
     folder: there is one of ours; record: what halofleet has put there. amdvlk: its files where the loader finds them;
-    moved: where halofleet has put them aside. sources: files of others that name AMD's repository. members, groups:
-    those the service user is in, and those that exist. vulkan, rocm: what vulkaninfo and rocminfo say to the service
-    user; empty where they did not run.
+    moved: where halofleet has put them aside. sources: files of others that name AMD's repository; neighbours: that
+    name other folders of its host. members, groups: those the service user is in, and those that exist. vulkan, rocm:
+    what vulkaninfo and rocminfo say to the service user; empty where they did not run.
     """
 
     os: str = ""
@@ -38,6 +39,7 @@ class Seen:
     amdvlk: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
     rocm_link: str = ""
     members: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -60,6 +62,7 @@ class GpuStates(FactBase[Seen]):
             amdvlk=_words(data()["amdvlk"]["files"]),
             moved=MOVED,
             needle=shlex.quote(gpu.rocm.repository),
+            host=shlex.quote(f"//([^/@]*@)?{re.escape(gpu.rocm.host)}([:/[:space:]]|$)"),
             user=USER,
             patience=PATIENCE_SECONDS,
             groups=_words(data()["groups"]["names"]),
@@ -87,6 +90,7 @@ class GpuStates(FactBase[Seen]):
             amdvlk=tuple(said["amdvlk"]),
             moved=tuple(said["moved"]),
             sources=tuple(value for value in said["source"] if value not in OURS),
+            neighbours=tuple(value for value in said["neighbour"] if value not in OURS),
             rocm_link=one.get("rocm_link", ""),
             members=frozenset(said["member"]),
             groups=frozenset(said["group"]),

@@ -33,11 +33,6 @@ def supported(gpu: Gpu) -> Iterator[Finding]:
             fix = f"install {nearest(gpu.os, able)} there, or take another backend"
             expected = f"a release with a GPU stack: {', '.join(able)}"
             yield Finding(f"backend {stack}", "stop", gpu.node, gpu.os, expected, fix)
-    if "rocm" in gpu.stacks and gpu.rocm.version not in data()["rocm"]["versions"]:
-        able = data()["rocm"]["versions"]
-        source = ", ".join(data()["rocm"]["sources"])
-        fix = f"take {data()['rocm']['version']}"
-        yield Finding("ROCm's version", "stop", gpu.node, gpu.rocm.version, " or ".join(able), fix, source)
 
 
 def nearest(os: str, able: Iterable[str]) -> str:
@@ -75,6 +70,10 @@ def _older(gpu: Gpu, seen: Seen) -> Iterator[Finding]:
     for file in seen.sources:
         fix = f"rm {file}: halofleet writes its own, and apt refuses one repository with two keys"
         yield Finding("ROCm's repository", "stop", gpu.node, f"also in {file}", "in halofleet's file alone", fix)
+    for file in seen.neighbours if gpu.rocm.pin else ():
+        seen_there = f"{gpu.rocm.host} also serves what {file} names"
+        fix = "write `pin: false` under rocm in lab.yml, or give ROCm's mirror a name of its own"
+        yield Finding("apt's pin", "stop", gpu.node, seen_there, "a host from which apt takes ROCm alone", fix)
 
 
 def _mesa(gpu: Gpu, seen: Seen) -> Iterator[Finding]:

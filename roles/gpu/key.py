@@ -40,8 +40,8 @@ def fetch(url: str, fingerprint: str) -> str:
     if not fits(text, fingerprint):
         raise Failed(
             f"{url}: its key has the fingerprint {', '.join(fingerprints(text)) or 'of no key at all'}; "
-            f"expected: {fingerprint}. Nothing is installed with a key that nobody vouches for: take a halofleet that "
-            "knows the new one, or ask the repository's owner"
+            f"expected: {fingerprint}. Nothing is installed with a key that nobody vouches for: ask the repository's "
+            "owner, and where it is the right one, write its fingerprint under rocm in lab.yml"
         )
     with whole(path) as part:
         part.write_text(text)

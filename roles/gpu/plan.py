@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,14 +11,11 @@ from urllib.parse import urlsplit
 import yaml
 
 from inventory.spec import Lab
+from inventory.spec.language.sources import Rocm as Said
 from roles.lib.layout import STATE
 from roles.lib.packages import Table
 from roles.lib.paths import File
 from roles.lib.render import render
-
-OVERRIDE = "HALOFLEET_ROCM"
-"""The environment names a file of YAML: `repository`, `key` and `fingerprint` of a mirror that halofleet takes instead
-of AMD's, and `pin: false` where the mirror's host has the distribution's packages too."""
 
 RECORD = f"{STATE}/gpu"
 """What halofleet has put on the node for its GPU: a line for each thing. The node has no such folder without."""
@@ -60,6 +56,10 @@ class Rocm:
         return str(data()["rocm"]["prefix"]).replace("{}", self.version)
 
     @property
+    def host(self) -> str:
+        return urlsplit(self.repository).hostname or ""
+
+    @property
     def names(self) -> str:
         """A pattern of all its packages, and of no other series'."""
         return f"amdrocm*{self.version}*"
@@ -84,27 +84,22 @@ class Gpu:
 
 def plan(lab: Lab, name: str) -> Gpu:
     node = lab.node(name)
-    return Gpu(name, node.os, node.kernel == "own", lab.backends(name), rocm())
+    return Gpu(name, node.os, node.kernel == "own", lab.backends(name), rocm(lab.spec.rocm))
 
 
-def rocm(version: str | None = None) -> Rocm:
-    """version: of data/stacks.yml's; its own choice without."""
-    known = data()["rocm"]
-    given = os.environ.get(OVERRIDE)
-    known = known | (yaml.safe_load(Path(given).read_text()) if given else {})
-    repository = known["repository"].rstrip("/")
-    return Rocm(version or known["version"], repository, known["key"], known["fingerprint"], known.get("pin", True))
+def rocm(said: Said) -> Rocm:
+    """said: `rocm` of lab.yml."""
+    return Rocm(said.version, said.repository.rstrip("/"), said.key, said.fingerprint, said.pin)
 
 
-def environment(backend: str, version: str | None = None) -> dict[str, str]:
-    """What a unit that uses the backend has in its environment."""
-    series = version or data()["rocm"]["version"]
+def environment(backend: str, series: str = "") -> dict[str, str]:
+    """What a unit that uses the backend has in its environment. series: ROCm's, where that is the backend."""
     return {name: value.replace("{}", series) for name, value in data()["environment"][backend].items()}
 
 
-def build_packages(backend: str, version: str | None = None) -> Table:
+def build_packages(backend: str, series: str = "") -> Table:
     """What compiling for the backend needs beside a C++ compiler, cmake and ninja."""
-    return _table(data()["build"].get(backend, {}), version or data()["rocm"]["version"])
+    return _table(data()["build"].get(backend, {}), series)
 
 
 def packages(gpu: Gpu) -> Table:
@@ -127,8 +122,7 @@ def inert(gpu: Gpu, tool: str, key: str) -> tuple[File, ...]:
     """Files that do nothing before their source is there. key: in armor."""
     if "rocm" not in gpu.stacks:
         return ()
-    host = urlsplit(gpu.rocm.repository).hostname or ""
-    pin = File(PIN, render("gpu/amdrocm.pref.j2", host=host, names=data()["rocm"]["names"]))
+    pin = File(PIN, render("gpu/amdrocm.pref.j2", host=gpu.rocm.host, names=data()["rocm"]["names"]))
     return (File(KEYS[tool], key), *((pin,) if tool == "apt" and gpu.rocm.pin else ()))
 
 

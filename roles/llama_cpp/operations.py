@@ -64,7 +64,7 @@ def built(releases: tuple[Release, ...]) -> Commands:
 
 def _built(host: Host, release: Release) -> Commands:
     if not look(host, BuildStarted, release=release.id):
-        yield from packages._inner(build_packages(release.backend))
+        yield from packages._inner(build_packages(release.backend, release.rocm))
         yield call(lambda host: _send_source(host, release))
         note = json.dumps(_manifest(release), indent=2, sort_keys=True) + "\n"
         yield write(File(f"{BUILDS}/{release.id}/release.json", note))
@@ -98,6 +98,7 @@ def _manifest(release: Release) -> dict[str, object]:
         "source": release.source.model_dump(mode="json"),
         "cmake": release.cmake,
         "backend": release.backend,
+        **({"rocm": release.rocm} if release.rocm else {}),
         "os": release.os,
         "arch": release.arch,
     }

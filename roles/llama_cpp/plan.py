@@ -36,9 +36,9 @@ def cmake_of(backend: str) -> tuple[str, ...]:
     return tuple(each["flag"] for each in (*data()["every"], *data()["backends"][backend]["cmake"]))
 
 
-def build_packages(backend: str) -> Table:
+def build_packages(backend: str, rocm: str = "") -> Table:
     """Of a C++ compiler, cmake, ninja, and what the backend is compiled with."""
-    lists = (data()["packages"], gpu.build_packages(backend))
+    lists = (data()["packages"], gpu.build_packages(backend, rocm))
     return {tool: tuple(name for each in lists for name in each[tool]) for tool in ("apt", "dnf")}
 
 
@@ -55,11 +55,14 @@ class Release:
     arch: str
     software: bool = False
     """There is no GPU: a virtual host computes by a software device where the backend has one."""
+    rocm: str = ""
+    """The series that it is compiled with and runs on, where it computes by ROCm."""
 
     @property
     def environment(self) -> tuple[str, ...]:
         """`NAME=VALUE`, for everything that runs the release."""
-        known = gpu.environment(self.backend) | (data()["software"].get(self.backend, {}) if self.software else {})
+        known = gpu.environment(self.backend, self.rocm)
+        known |= data()["software"].get(self.backend, {}) if self.software else {}
         return tuple(f"{name}={value}" for name, value in known.items())
 
     @property
@@ -100,7 +103,8 @@ def release(lab: Lab, name: str, backend: str) -> Release:
     source = lab.spec.llama_cpp.source
     cmake = cmake_of(backend) + getattr(lab.spec.llama_cpp.cmake, backend)
     arch = arch_of(lab)
-    platform_key = (node.os, backend)
+    rocm = lab.spec.rocm.version if backend == "rocm" else ""
+    platform_key = (node.os, backend, rocm) if rocm else (node.os, backend)
     builder = min(
         (other for other, spec in lab.nodes.items() if spec.os == node.os and backend in lab.backends(other)),
         key=lambda other: lab.node(other).id,
@@ -118,4 +122,5 @@ def release(lab: Lab, name: str, backend: str) -> Release:
         os=node.os,
         arch=arch,
         software=lab.spec.virtual is not None,
+        rocm=rocm,
     )

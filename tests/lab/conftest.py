@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, make_lab
+
+SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43", "halo3": "ubuntu-26.04"}
+DEBIAN, FEDORA, UBUNTU = SYSTEMS
+SERVE_OF_THE_FEDORA = """
+  own: {{model: nonsense, controller: halo2, workers: [halo1], port: 50081, context: 512}}
+firewall: {{api: [{here}/32]}}
+"""
 
 
 def impossible() -> str:
@@ -18,14 +28,38 @@ def impossible() -> str:
     return ""
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def booted(found: Lab) -> Iterator[Lab]:
+    """Until the tests are over."""
     if reason := impossible():
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must run the lab tier: {reason}")
         pytest.skip(reason)
-    found = make_lab(tmp_path_factory.mktemp("lab"), "test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
     found.down().ok()  # what a killed test run may have left
     found.up().ok()
     yield found
     found.down().ok()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    yield from booted(make_lab(folder, "test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]))
+
+
+def mixed(folder: Path) -> Lab:
+    """The shipped lab, its nodes of three families. Addresses and links stay as they are. The Fedora serves as well as
+    it lends, to this machine alone."""
+    lab = make_lab(folder, "test-shapes-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
+    text = lab.yml.read_text()
+    for name, system in SYSTEMS.items():
+        text = re.sub(rf"({name}: {{.*)}}", rf"\1, os: {system}}}", text)
+    here = load(lab.yml).spec.management.network_address + 1
+    lab.yml.write_text(text + SERVE_OF_THE_FEDORA.format(here=here))
+    assert {name: node.os for name, node in load(lab.yml).nodes.items()} == SYSTEMS
+    return lab
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Hosts of three families, for all the files of tests that want them."""
+    yield from booted(mixed(tmp_path_factory.mktemp("shapes")))

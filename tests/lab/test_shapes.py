@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,48 +12,16 @@ import requests
 from inventory.spec import home, load
 from roles.doctor.look import Boxes
 from roles.llama_cpp.plan import plan as release_plan
-from tests.lab.conftest import impossible
-from tests.lab.harness import ROOT, Lab, lend_release, make_lab, own_releases
+from tests.lab.conftest import DEBIAN, FEDORA, SYSTEMS, UBUNTU
+from tests.lab.harness import ROOT, Lab, lend_release, own_releases
 from tests.lab.scan import listen, scan
 
-SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43", "halo3": "ubuntu-26.04"}
-DEBIAN, FEDORA, UBUNTU = SYSTEMS
 BUDGET = 20
 """Remote commands per host of a whole cluster.py that has nothing to do."""
 
 RPC, API, OTHER = 50052, 50081, 50099
 STOP_SECONDS = 10
 """TimeoutStopSec of the units."""
-SERVE_OF_THE_FEDORA = """
-  own: {{model: nonsense, controller: halo2, workers: [halo1], port: 50081, context: 512}}
-firewall: {{api: [{here}/32]}}
-"""
-
-
-def mixed(folder: Path) -> Lab:
-    """The shipped lab, its nodes of three families. Addresses and links stay as they are. The Fedora serves as well as
-    it lends, to this machine alone."""
-    lab = make_lab(folder, "test-shapes-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
-    text = lab.yml.read_text()
-    for name, system in SYSTEMS.items():
-        text = re.sub(rf"({name}: {{.*)}}", rf"\1, os: {system}}}", text)
-    here = load(lab.yml).spec.management.network_address + 1
-    lab.yml.write_text(text + SERVE_OF_THE_FEDORA.format(here=here))
-    assert {name: node.os for name, node in load(lab.yml).nodes.items()} == SYSTEMS
-    return lab
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if reason := impossible():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must run the lab tier: {reason}")
-        pytest.skip(reason)
-    found = mixed(tmp_path_factory.mktemp("shapes"))
-    found.down().ok()  # what a killed test run may have left
-    found.up().ok()
-    yield found
-    found.down().ok()
 
 
 def test_they_are_what_the_inventory_says(shapes: Lab) -> None:

@@ -101,7 +101,9 @@ class Gpu:
     """Programs: runuser, rpmkeys. web: what AMD's repository has, by URL; it answers 404 for others. signer: the
     fingerprint that its packages are signed with. card: the GPU is there, and called so. kept: keys that rpm knows."""
 
-    BRINGS: ClassVar = {"amdrocm-base10.0": ("/opt/rocm/core-10.0/bin/rocminfo",)}
+    BRINGS: ClassVar = {
+        f"amdrocm-base{series}": (f"/opt/rocm/core-{series}/bin/rocminfo",) for series in ("10.0", "10.1")
+    }
 
     def __init__(self, root: Path, files: Files, packages: Packages) -> None:
         self.root, self.files, self.packages = root, files, packages
@@ -204,7 +206,7 @@ class Gpu:
         match call.words:
             case ["-u", user, "--", "env", "AMD_VULKAN_ICD=RADV", "vulkaninfo", "--summary"]:
                 return self._vulkaninfo(user)
-            case ["-u", user, "--", "/opt/rocm/core-10.0/bin/rocminfo"]:
+            case ["-u", user, "--", path] if path in (file for files in self.BRINGS.values() for file in files):
                 if "render" in self.files.members(user):
                     return Reply(ROCMINFO.replace("{gfx}", self.gfx))
                 return Reply(NO_KFD.replace("{user}", user), status=1)

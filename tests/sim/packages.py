@@ -29,8 +29,10 @@ HALF_WAY = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'
 
 PROVIDES = {"/usr/bin/vulkaninfo": "vulkan-tools"}
 """By file, as dnf and rpm know it."""
-DEPENDS = {"amdrocm10.0-gfx1151": ("amdrocm-base10.0",)}
+DEPENDS = {"amdrocm10.0-gfx1151": ("amdrocm-base10.0",), "amdrocm10.1-gfx1151": ("amdrocm-base10.1",)}
 """The one of some fifty that has rocminfo."""
+ALONG = {"mesa-vulkan-drivers": {"apt": "libdrm-amdgpu1", "dnf": "libdrm"}}
+"""Comes with the package although nobody has asked for it, and nobody else needs it."""
 
 
 UNLOOKED = frozenset(
@@ -73,9 +75,14 @@ class Packages:
                 return self.refresh(call)
             case ["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600", *names]:
                 return self._install(names, "E: Unable to locate package {}\n", 100)
+            case ["-s", "purge", "--autoremove", *names]:
+                along = self._lonely(without=names)
+                return Reply("".join(f"Purg {name} [1.0-1]\n" for name in [*names, *along]))
             case ["-s", "purge", *names]:
                 going = [*(self.needed[name] for name in names if name in self.needed), *names]
                 return Reply("".join(f"Purg {name} [{self._version(name)}]\n" for name in going))
+            case ["-s", "autoremove"]:
+                return Reply("".join(f"Remv {name} [1.0-1]\n" for name in self._lonely()))
             case ["purge", "-y", "-qq", "-o", "DPkg::Lock::Timeout=600", *names]:
                 return self._remove(names)
         raise NotModelled(call)
@@ -91,7 +98,8 @@ class Packages:
             case ["makecache", *_]:
                 return self.refresh(call)
             case ["remove", "-y", *names]:
-                return self._remove(names)
+                self._remove(names)
+                return self._remove(self._lonely())
         raise NotModelled(call)
 
     def dpkg(self, call: Call) -> Reply:
@@ -153,7 +161,8 @@ class Packages:
         strangers = [name for name in names if name not in known]
         if strangers:
             return Reply(stderr="".join(map(unknown.format, strangers)), status=status)
-        for name in [*names, *(other for asked in names for other in DEPENDS.get(asked, ()))]:
+        along = [ALONG[name][self.flavour.tool] for name in names if name in ALONG]
+        for name in [*names, *along, *(other for asked in names for other in DEPENDS.get(asked, ()))]:
             if name not in self.installed:
                 self.installed.add(name)
                 self.arrived(name)
@@ -164,6 +173,11 @@ class Packages:
             self.installed.remove(name)
             self.gone(name)
         return Reply()
+
+    def _lonely(self, without: Iterable[str] = ()) -> list[str]:
+        found = [(owner, names[self.flavour.tool]) for owner, names in ALONG.items()]
+        rest = self.installed - set(without)
+        return [name for owner, name in found if name in rest and owner not in rest]
 
     def _matching(self, names: Iterable[str]) -> list[str]:
         """Names as they are; of patterns, what is installed."""

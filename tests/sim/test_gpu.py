@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from pyinfra.api import Host, deploy
 
 from inventory.spec import Lab
 from roles.gpu import asked, gpu
-from roles.gpu.plan import KEYS, OVERRIDE, PIN, RECORD, SOURCES, Gpu, plan, traces
+from roles.gpu.plan import KEYS, PIN, RECORD, SOURCES, Gpu, plan, traces
 from roles.lib.board import GPU_REMAINS
 from roles.lib.stop import Failed, Refused
 from tests.keys import FINGERPRINT, KEY, OTHER
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS, OTHER_RELEASES
 from tests.sim.host import SimHost
+from tests.sim.packages import PROVIDES
 from tests.sim.run import Bench, Run
 
 Stages = Callable[..., Stage]
@@ -29,7 +31,18 @@ WEB = {
     "fedora-43": f"{AMD}/rhel10/x86_64",
     "fedora-44": f"{AMD}/rhel10/x86_64",
 }
-NAMES = frozenset({"amdrocm10.0-gfx1151"})
+NAMES = frozenset({"amdrocm10.0-gfx1151", "amdrocm10.1-gfx1151"})
+# What is asked for (sources: roles/gpu/data/stacks.yml), and what the simulated distribution brings along.
+PACKAGES: dict[str, dict[str, tuple[list[str], set[str]]]] = {
+    "vulkan": {
+        "apt": (["libvulkan1", "mesa-vulkan-drivers", "vulkan-tools"], {"libdrm-amdgpu1"}),
+        "dnf": (["vulkan-loader", "mesa-vulkan-drivers", "/usr/bin/vulkaninfo"], {"libdrm"}),
+    },
+    "rocm": {
+        "apt": (["libatomic1", "libquadmath0", "amdrocm10.0-gfx1151"], {"amdrocm-base10.0"}),
+        "dnf": (["libatomic", "libquadmath", "amdrocm10.0-gfx1151"], {"amdrocm-base10.0"}),
+    },
+}
 ICD = "/etc/vulkan/icd.d/amd_icd64.json"
 every_release = pytest.mark.parametrize("name", RELEASES)
 every_stack = pytest.mark.parametrize("stack", ["vulkan", "rocm"])
@@ -43,22 +56,15 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def _key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AMD's own repository, with a key of ours: nobody but AMD can sign with theirs."""
-    file = tmp_path / "rocm.yml"
-    file.write_text(f"fingerprint: {FINGERPRINT}\n")
-    monkeypatch.setenv(OVERRIDE, str(file))
-
-
 def box(stages: Stages, name: str, stack: str, **changed: Any) -> tuple[Stage, SimHost]:
-    """A node with a Strix Halo GPU, and a control machine that has fetched the key."""
+    """A node with a Strix Halo GPU, and a control machine that has fetched the key of AMD's repository: one of ours,
+    for nobody but AMD can sign with theirs."""
     stage = stages(name, "halo2")
     sim = stage.before("gpu")
     sim.gpu.web = {WEB.get(sim.flavour.os, ""): NAMES}
     sim.gpu.signer = FINGERPRINT
     keep_key(stage)
-    stage.change(defaults__backend=stack, **changed)
+    stage.change(defaults__backend=stack, rocm={"fingerprint": FINGERPRINT}, **changed)
     return stage, sim
 
 
@@ -80,6 +86,13 @@ def jobs(run: Run) -> str:
     return "\n".join(command for command in run.flat if command.startswith("job "))
 
 
+def installs(run: Run) -> list[list[str]]:
+    """What every command that installs asks for."""
+    lines = (line.removeprefix("patiently ") for line in jobs(run).splitlines())
+    found = [shlex.split(line) for line in lines if re.match(r"(apt-get|dnf) install -y", line)]
+    return [[word for word in words[2:] if not word.startswith("-") and "::" not in word] for words in found]
+
+
 def ours(sim: SimHost) -> list[str]:
     """Everything of halofleet's that a GPU stack leaves."""
     paths = [path for path in (*KEYS.values(), *SOURCES.values(), PIN, RECORD) if sim.files.real(path).exists()]
@@ -93,21 +106,22 @@ def ours(sim: SimHost) -> list[str]:
 @every_release
 def test_vulkan_is_mesas_and_seen_by_the_service_user(stages: Stages, name: str, notes: list[str]) -> None:
     stage, sim = box(stages, name, "vulkan")
+    before = set(sim.packages.installed)
     run = stage.run("gpu", sim)
     assert run.ended
     assert [operation for operation, _ in run.commands] == ["stack installed"]
-    wanted = {"mesa-vulkan-drivers", "vulkan-tools", "libvulkan1" if sim.flavour.tool == "apt" else "vulkan-loader"}
-    assert wanted <= sim.packages.installed
+    asked, along = PACKAGES["vulkan"][sim.flavour.tool]
+    assert sim.packages.installed - before == along | {PROVIDES.get(name, name) for name in asked}
     assert sim.files.members("halofleet") == ["video", "render"]
     assert [path for path in ours(sim) if path.startswith("/")] == [RECORD]
-    install = [line for line in jobs(run).splitlines() if " install -y" in line]
-    assert len(install) == 1  # asked for in one go
+    assert installs(run) == [asked]  # in one go
     assert any("ppa:kisak" in note for note in notes) is (name == "ubuntu-24.04")  # 25.2.8
 
 
 @every_release
 def test_rocm_is_amds_by_its_key_alone(stages: Stages, name: str) -> None:
     stage, sim = box(stages, name, "rocm")
+    before = set(sim.packages.installed)
     run = stage.run("gpu", sim)
     assert run.ended
     tool, os = sim.flavour.tool, sim.flavour.os
@@ -118,12 +132,16 @@ def test_rocm_is_amds_by_its_key_alone(stages: Stages, name: str) -> None:
     assert sim.text(SOURCES[tool]) == EXPECTED[tool].replace("URL", WEB[os])
     if tool == "apt":
         assert sim.text(PIN) == EXPECTED["pin"]
-    assert {"amdrocm10.0-gfx1151", "amdrocm-base10.0"} <= sim.packages.installed
-    assert "amdgpu-dkms" not in sim.packages.installed
+    asked, along = PACKAGES["rocm"][tool]
+    assert installs(run) == [asked]
+    assert sim.packages.installed - before == along | set(asked)
     assert sim.files.members("halofleet") == ["video", "render"]
     assert "amdrocm*10.0*" in sim.text(f"{RECORD}/record")
 
 
+# The URL, suite, component and key's folder: ROCm/rocm-docs, docs/install/include/200-install.rst @10.0.0; priority=50:
+# kyuz0/amd-strix-halo-toolboxes, toolboxes/Dockerfile.rocm-10.0-gufo; the pin and includepkgs: apt_preferences(5),
+# dnf.conf(5), and tests/lab/test_rocm_repositories.py, where a real apt and dnf heed them.
 EXPECTED = {
     "apt": (
         "# halofleet: AMD's ROCm.\nX-Repo-Id: halofleet-amdrocm\nTypes: deb\nURIs: URL\nSuites: stable\n"
@@ -219,6 +237,21 @@ def test_switching_leaves_no_remains(stages: Stages, name: str) -> None:
         assert sim.state() == wanted, stack
     assert ours(sim) == []
     assert [run.sent for run in turn(stage, sim, "cpu")] == [(), (), ()]
+
+
+@every_release
+def test_another_series_is_beside_the_old_one_until_the_services_have_changed(stages: Stages, name: str) -> None:
+    stage, sim = box(stages, name, "rocm")
+    turn(stage, sim, "rocm")
+    stage.change(rocm__version="10.1")
+    stage.run("gpu", sim)
+    both = {"amdrocm10.0-gfx1151", "amdrocm-base10.0", "amdrocm10.1-gfx1151", "amdrocm-base10.1"}
+    assert {name for name in sim.packages.installed if "rocm" in name} == both
+    turn(stage, sim, "rocm")
+    assert {name for name in sim.packages.installed if "rocm" in name} == {"amdrocm10.1-gfx1151", "amdrocm-base10.1"}
+    assert [run.flat for run in turn(stage, sim, "rocm")] == [[], [], []]
+    turn(stage, sim, "cpu")
+    assert ours(sim) == []
 
 
 def test_what_still_computes_stays_until_the_services_have_changed(stages: Stages) -> None:
@@ -373,6 +406,28 @@ def test_another_file_with_amds_repository_is_refused(stages: Stages) -> None:
     with pytest.raises(Refused, match=r"also in /etc/apt/sources.list.d/amdrocm-stable.sources.*; rm /etc/apt"):
         stage.run("gpu asked", sim)
     file.write_text(f"# URIs: {AMD}/ubuntu2604/\n")
+    assert stage.run("gpu asked", sim).ended
+
+
+def test_a_mirror_on_the_host_of_the_distributions_own(stages: Stages) -> None:
+    """The pin would close that too."""
+    stage, sim = box(stages, "ubuntu", "rocm")
+    stage.change(rocm__repository="https://mirror.lan/rocm")
+    sim.gpu.web = {"https://mirror.lan/rocm/ubuntu2604/": NAMES}
+    file = sim.files.real("/etc/apt/sources.list.d/ubuntu.sources")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("Types: deb\nURIs: https://mirror.lan.example/ubuntu\n")  # another host
+    assert stage.run("gpu asked", sim).ended
+    file.write_text("Types: deb\nURIs: https://mirror.lan:443/ubuntu\n")
+    with pytest.raises(
+        Refused, match=r"mirror.lan also serves what /etc/apt/sources.list.d/ubuntu.sources.*pin: false"
+    ):
+        stage.run("gpu asked", sim)
+    stage.change(rocm__pin=False)
+    assert stage.run("gpu asked", sim).ended
+    assert stage.run("gpu", sim).ended
+    assert not sim.files.real(PIN).exists()
+    assert "URIs: https://mirror.lan/rocm/ubuntu2604/" in sim.text(SOURCES["apt"])
     assert stage.run("gpu asked", sim).ended
 
 

@@ -11,9 +11,8 @@ from roles.lib.jobs import job as real_job
 from tests.sim.conftest import Stage
 from tests.sim.cut import cut, listen
 from tests.sim.host import SimHost
-from tests.sim.test_gpu import ICD, _key, box, ours, turn
+from tests.sim.test_gpu import ICD, box, ours, turn
 
-__all__ = ["_key"]
 Stages = Callable[..., Stage]
 
 

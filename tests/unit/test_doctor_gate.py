@@ -106,6 +106,24 @@ def test_rocm_and_kernel(rocm: str, fixed: str | None, old: str | None) -> None:
         assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("series", "there", "seen"),
+    [
+        ("7.9", (), "7.9"),  # it is to be installed
+        ("7.9", ("package amdrocm-core7.9-gfx1151 7.9.1-1",), "7.9.1-1"),
+        ("7.9", ("package amdrocm-core10.0-gfx1151 10.0.0-1",), "7.9"),
+        ("10.0", ("package amdrocm-core7.9-gfx1151 7.9.1-1",), None),  # what is there goes
+        ("10.0", (), None),
+    ],
+)
+def test_the_series_that_will_be_used_counts(series: str, there: tuple[str, ...], seen: str | None) -> None:
+    found = gate(box(*FIXED, *there), "box", rocm=True, series=series)
+    told = [str(finding) for finding in found if finding.rule == "ROCm and kernel"]
+    assert [line.partition("ROCm and kernel: ")[2].partition(" on kernel")[0] for line in told] == (
+        [f"ROCm {seen}"] if seen else []
+    )
+
+
 def test_rocm_as_a_package_of_amd_or_of_the_distribution() -> None:
     assert "ROCm and kernel" in rules(gate(box(*FIXED, "package rocm-core 7.1.0.70100-1"), "box"))
     assert gate(box("os fedora-43", "kernel 6.19.12", "package rocm-runtime 6.4.4-1.fc43"), "box") == []

@@ -15,19 +15,22 @@ from threading import Thread
 import pytest
 
 from inventory.spec import load
+from inventory.spec import rocm as known_rocm
+from inventory.spec.language.sources import Rocm as Said
 from roles.doctor import gate, versions
 from roles.gpu import change, judge, key
 from roles.gpu.facts import GpuStates, Seen
-from roles.gpu.plan import OVERRIDE, Gpu, build_packages, data, environment, inert, packages, plan, rocm, source
+from roles.gpu.plan import Gpu, build_packages, data, environment, inert, packages, plan, rocm, source
 from roles.lib.stop import Failed
 from tests.keys import FINGERPRINT, KEY, OTHER, OTHER_FINGERPRINT
 from tests.sim.gpu import AMDVLK, HEAD, LLVMPIPE, NO_KFD, RADV, ROCMINFO
 
-EXAMPLES = Path(__file__).parents[2] / "inventory/examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "inventory/examples"
 
 
 def gpu(os: str = "ubuntu-26.04", *backends: str, own: bool = True) -> Gpu:
-    return Gpu("halo1", os, own, backends or ("vulkan",), rocm())
+    return Gpu("halo1", os, own, backends or ("vulkan",), rocm(Said()))
 
 
 # --- data
@@ -42,6 +45,12 @@ def test_every_entry_has_its_source() -> None:
     assert all(entry["what"] and entry["why"] for entry in known["unconfirmed"])
 
 
+def test_the_readme_names_all_that_is_unconfirmed() -> None:
+    _, _, text = (ROOT / "README.md").read_text().partition("**What nobody has run yet:**")
+    listed = re.findall(r"(?m)^- (.*)$", text.partition("**What is not there yet:**")[0])
+    assert listed == [entry["what"] for entry in data()["unconfirmed"]]
+
+
 def test_no_release_has_a_good_rocm_of_its_own() -> None:
     """Else it would do, and AMD's repository would not be needed."""
     ranges = gate.data()["rocm"]
@@ -52,10 +61,11 @@ def test_no_release_has_a_good_rocm_of_its_own() -> None:
 
 
 def test_the_default_rocm_is_in_no_bad_range() -> None:
-    for version in data()["rocm"]["versions"]:
+    for version in known_rocm.known():
         rows = [row for row in gate.data()["rocm"] if versions.within(version, row["range"], "upstream")]
         assert all(row["fixed"] == "ok" for row in rows)
-    assert rocm().version in data()["rocm"]["versions"]
+    assert known_rocm.data()["version"] in known_rocm.known()
+    assert known_rocm.data()["sources"]
 
 
 def test_packages_by_tool_and_series() -> None:
@@ -63,7 +73,7 @@ def test_packages_by_tool_and_series() -> None:
     assert both["dnf"][:3] == ("vulkan-loader", "mesa-vulkan-drivers", "/usr/bin/vulkaninfo")
     assert both["dnf"][-1] == "amdrocm10.0-gfx1151"
     assert packages(gpu("fedora-44", "cpu")) == {"apt": (), "dnf": ()}
-    assert build_packages("rocm") == {
+    assert build_packages("rocm", "10.0") == {
         "apt": ("amdrocm-core-dev10.0-gfx1151",),
         "dnf": ("amdrocm-core-devel10.0-gfx1151",),
     }
@@ -79,23 +89,22 @@ def test_no_name_of_a_package_is_a_kernel_module() -> None:
 def test_what_units_get() -> None:
     assert environment("cpu") == {}
     assert environment("vulkan") == {"AMD_VULKAN_ICD": "RADV"}
-    assert environment("rocm")["LD_LIBRARY_PATH"].startswith("/opt/rocm/core-10.0/lib:")
-    assert not any("{" in value for value in environment("rocm").values())
+    assert environment("rocm", "10.1")["LD_LIBRARY_PATH"].startswith("/opt/rocm/core-10.1/lib:")
+    assert not any("{" in value for value in environment("rocm", "10.1").values())
 
 
 def test_the_plan_of_a_lab() -> None:
     lab = load(EXAMPLES / "mixed.yml")
     assert plan(lab, "rack1") == gpu("ubuntu-26.04", "vulkan").__class__(
-        "rack1", "ubuntu-26.04", True, ("vulkan",), rocm()
+        "rack1", "ubuntu-26.04", True, ("vulkan",), rocm(Said())
     )
     assert plan(lab, "desk1").stacks == ("vulkan",)
 
 
-def test_another_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "rocm.yml"
-    file.write_text("{repository: http://10.0.0.1:99/rocm/, key: http://10.0.0.1:99/key, fingerprint: AB, pin: false}")
-    monkeypatch.setenv(OVERRIDE, str(file))
-    other = replace(gpu("ubuntu-24.04", "rocm"), rocm=rocm())
+def test_a_mirror() -> None:
+    said = Said(repository="http://10.0.0.1:99/rocm/", pin=False)
+    other = replace(gpu("ubuntu-24.04", "rocm"), rocm=rocm(said))
+    assert other.rocm.fingerprint == known_rocm.data()["fingerprint"]
     found = source(other, "apt")
     assert found is not None
     assert "URIs: http://10.0.0.1:99/rocm/ubuntu2404/\n" in found.content
@@ -198,9 +207,14 @@ def test_a_release_without_a_stack_names_the_nearest(os: str, stack: str, advice
     assert found.seen == os
 
 
-def test_a_series_that_nobody_knows() -> None:
-    (found,) = judge.against(replace(gpu("fedora-44", "rocm"), rocm=rocm("9.9")), Seen(tool="dnf"))
-    assert str(found) == "halo1: ROCm's version: 9.9; expected: 10.0 or 10.1; take 10.0"
+def test_a_mirror_beside_the_distributions_own_is_not_closed_by_the_pin() -> None:
+    node = replace(gpu("ubuntu-26.04", "rocm"), rocm=rocm(Said(repository="https://mirror.lan/rocm")))
+    seen = Seen(tool="apt", neighbours=("/etc/apt/sources.list.d/ubuntu.sources",))
+    (found,) = judge.against(node, seen)
+    assert found.severity == "stop"
+    assert found.seen == "mirror.lan also serves what /etc/apt/sources.list.d/ubuntu.sources names"
+    assert "`pin: false`" in found.fix
+    assert judge.against(replace(node, rocm=replace(node.rocm, pin=False)), seen) == []
 
 
 @pytest.mark.parametrize(
@@ -371,7 +385,7 @@ def test_what_needs_others_goes_first() -> None:
 
 
 def test_another_series_takes_the_older_ones_place() -> None:
-    newer = replace(gpu("ubuntu-26.04", "rocm"), rocm=rocm("10.1"))
+    newer = replace(gpu("ubuntu-26.04", "rocm"), rocm=rocm(Said(version="10.1")))
     seen = Seen(tool="apt", record=("package amdrocm*10.0*",), packages={"amdrocm10.0-gfx1151": "10.0.0-4"})
     assert "amdrocm10.1-gfx1151" in change.lacking(newer, seen, KEY).packages
     assert change.remains(newer, seen).packages == ("amdrocm*10.0*",)

@@ -73,7 +73,7 @@ def test_what_has_no_words_is_not_passed_over() -> None:
     with pytest.raises(KeyError):
         words({"type": "string", "pattern": "^unheard-of$"})
     with pytest.raises(KeyError):
-        words({"type": "boolean"})
+        words({"type": "number"})
 
 
 def test_samples_on_the_page_are_held_to_what_it_says_of_them() -> None:

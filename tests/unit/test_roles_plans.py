@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from inventory.spec import Lab
 from roles import base, firewall, llama_server, network, rpc_server
+from roles.doctor import judge as doctor
 from roles.lib.jobs import RUNNER
 from roles.lib.paths import File
 from roles.lib.units import Service, UnitState, changes, runs
@@ -111,6 +112,20 @@ def test_cmake_arguments_count_for_their_backend_only(tmp_path: Path) -> None:
     assert one(more, "halo3").cmake[-2:] == ("-DGGML_HIP=ON", "-DGPU_TARGETS=gfx1151")
     assert len({one(plain, name).id for name in plain.nodes}) == 3
     assert {one(plain, name).builder for name in plain.nodes} == set(plain.nodes)
+
+
+def test_another_series_of_rocm_is_another_release(tmp_path: Path) -> None:
+    """Of the nodes that compute by it, and of no others."""
+    plain = lab(tmp_path, nodes__halo2__backend="rocm")
+    newer = lab(tmp_path, nodes__halo2__backend="rocm", rocm={"version": "10.1"})
+    mirror = lab(tmp_path, nodes__halo2__backend="rocm", rocm={"repository": "http://mirror.lan/rocm"})
+    assert [one(plain, name) == one(newer, name) for name in plain.nodes] == [True, False, True]
+    assert one(plain, "halo2") == one(mirror, "halo2")
+    assert one(plain, "halo2").id != one(newer, "halo2").id
+    assert "ROCM_PATH=/opt/rocm/core-10.1" in one(newer, "halo2").environment
+    assert llama_cpp.build_packages("rocm", one(newer, "halo2").rocm)["apt"][-1] == "amdrocm-core-dev10.1-gfx1151"
+    assert doctor.expected(newer, "halo2").rocm == "10.1"
+    assert doctor.expected(newer, "halo1").rocm == ""
 
 
 def test_a_node_of_two_serves_by_two_backends_has_both_and_each_serve_its_own(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ links:
 llama_cpp:
   source: {git: https://github.com/ggml-org/llama.cpp, ref: b12059}
   cmake: {cpu: [-DGGML_LTO=ON], vulkan: [], rocm: []}
+rocm: {version: "10.1", repository: http://m/r, fingerprint: D0F004A0025A1145C7807FCD0701EAC4D5E02107, pin: false}
 models:
   one: {file: /srv/one.gguf, on: node}
   parts: {directory: /srv/parts}

@@ -18,10 +18,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from inventory.spec import boards
+from inventory.spec import boards, rocm
 from inventory.spec.errors import did_you_mean, printable, quoted
 from inventory.spec.language.patterns import (
     COMMIT,
+    FINGERPRINT,
     INTERFACE,
     LINK_PORT,
     LOCATION,
@@ -182,10 +183,24 @@ def _known_board(name: str) -> str:
     return name
 
 
+def _known_series(series: str) -> str:
+    known = rocm.known()
+    if series not in known:
+        raise rule(f"is no series of ROCm that halofleet knows; take {' or '.join(known)}")
+    return series
+
+
+def _joined(fingerprint: str) -> str:
+    return fingerprint.replace(" ", "").upper()
+
+
 Size = Annotated[int, BeforeValidator(_gib), WithJsonSchema({"type": "string", "pattern": "^[0-9]+GiB$"})]
 """GiB."""
 
 Board = Annotated[str, AfterValidator(_known_board), WithJsonSchema({"type": "string", "enum": sorted(boards.known())})]
+RocmSeries = Annotated[
+    str, AfterValidator(_known_series), WithJsonSchema({"type": "string", "enum": list(rocm.known())})
+]
 LinkPort = Annotated[str, Field(pattern=LINK_PORT), AfterValidator(lambda port: port.lower() if ":" in port else port)]
 """A MAC address becomes lower case, as Linux shows it."""
 Usb4Mtu = Annotated[int, Field(ge=1280, le=65520)]
@@ -206,6 +221,8 @@ Suite = Annotated[str, Field(pattern=SUITE)]
 Commit = Annotated[str, Field(pattern=COMMIT)]
 Ref = Annotated[str, Field(pattern=REF)]
 Url = Annotated[str, Field(pattern=URL)]
+Fingerprint = Annotated[str, Field(pattern=FINGERPRINT), AfterValidator(_joined)]
+"""Of an OpenPGP key; in upper case without spaces, however it was written."""
 Vocabulary = Annotated[str, Field(pattern=VOCABULARY)]
 Folder = Annotated[Location, AfterValidator(_below)]
 """A folder below another one."""

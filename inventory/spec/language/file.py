@@ -16,7 +16,7 @@ from inventory.spec.language.fields import Name, Network
 from inventory.spec.language.links import Link
 from inventory.spec.language.nodes import Group, Node, Traits, Virtual
 from inventory.spec.language.serves import Firewall, Serve
-from inventory.spec.language.sources import LlamaCpp, Model
+from inventory.spec.language.sources import LlamaCpp, Model, Rocm
 
 
 class LabFile(Spec):
@@ -48,6 +48,8 @@ class LabFile(Spec):
     """What the nodes are connected by, besides the management network. Their order means nothing."""
     llama_cpp: Annotated[LlamaCpp, Field(examples=[{"cmake": {"vulkan": ["-DGGML_LTO=ON"]}}])] = LlamaCpp()
     """Which llama.cpp is built, and how."""
+    rocm: Annotated[Rocm, Field(examples=[{"version": "10.1"}])] = Rocm()
+    """Which ROCm the nodes with the backend `rocm` have, and where it comes from."""
     models: Annotated[dict[Name, Model], Field(examples=[{"kimi": {"directory": "/models/kimi-k2.5"}}])]
     """Where weights come from, by a name of your own."""
     serves: Annotated[

@@ -9,6 +9,7 @@ INTERFACE = r"^[a-z][a-z0-9_.-]{0,14}$"
 USER = r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$"
 SUITE = r"^[a-z]+$"
 SHA256 = r"^[0-9a-f]{64}$"
+FINGERPRINT = r"^([0-9A-Fa-f]{4} {0,2}){9}[0-9A-Fa-f]{4}$"
 COMMIT = r"^[0-9a-f]{7,40}$"
 OS = r"^(debian|ubuntu|fedora)-[0-9]+(\.[0-9]+)?$"
 REF = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
@@ -30,6 +31,7 @@ PATTERNS = {
     USER: "must be a user name",
     SUITE: "must be a suite's name in lower-case letters, such as trixie",
     SHA256: "must be a SHA-256: 64 hexadecimal digits in lower case",
+    FINGERPRINT: "must be a key's fingerprint: 40 hexadecimal digits, as `gpg --show-keys` prints them",
     COMMIT: "must be a commit: 7 to 40 hexadecimal digits in lower case",
     OS: "must be debian, ubuntu or fedora, a dash and the version, such as debian-13",
     REF: "must be a tag or a commit: letters, digits and ._/-, a letter or digit first",

@@ -1,4 +1,4 @@
-"""Where llama.cpp and the models come from."""
+"""Where llama.cpp, ROCm and the models come from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
+from inventory.spec import rocm
 from inventory.spec.errors import printable
 from inventory.spec.language.base import Spec
 from inventory.spec.language.fields import (
     AbsolutePath,
     Commit,
     FilePath,
+    Fingerprint,
     Folder,
     Location,
     Ref,
+    RocmSeries,
     Sha256,
     Url,
     Vocabulary,
@@ -77,6 +80,27 @@ class LlamaCpp(Spec):
     """Left out: upstream, at a tag that is known to hold the fixes that RPC needs (CVE-2026-118375)."""
     cmake: Annotated[Cmake, Field(examples=[{"vulkan": ["-DGGML_LTO=ON"]}])] = Cmake()
     """More arguments for cmake, by backend."""
+
+
+class Rocm(Spec):
+    """AMD's ROCm, for nodes that compute by it: one series for the whole lab, from AMD's own repository or a mirror."""
+
+    version: Annotated[RocmSeries, Field(examples=["10.1"])] = rocm.data()["version"]
+    """The series, in quotes. After a change the new one is installed beside the old one, which goes at the end of the
+    run, when no service uses it any more."""
+    repository: Annotated[Url, Field(examples=["https://mirror.example.org/rocm/core/packages"])] = rocm.data()[
+        "repository"
+    ]
+    """The folder above every distribution's (`ubuntu2604/`, `rhel10/`); the nodes fetch from there."""
+    key: Annotated[Url, Field(examples=["https://mirror.example.org/rocm/packages.gpg"])] = rocm.data()["key"]
+    """The public key that the repository is signed with; the control machine fetches it, once."""
+    fingerprint: Annotated[Fingerprint, Field(examples=["C0BDFADA45670AE6989CF8BA87DC44D2B5CE054F"])] = rocm.data()[
+        "fingerprint"
+    ]
+    """The key's. Another key is refused. A mirror that signs anew has one of its own."""
+    pin: Annotated[bool, Field(examples=[False])] = True
+    """From the repository's host apt takes ROCm and nothing else. `false` where that host has the distribution's
+    packages too. dnf takes nothing but ROCm from the repository either way."""
 
 
 class FileModel(Spec):
