@@ -121,11 +121,6 @@ def test_flash_attention_by_rocwmma_is_not_asked_for(built: Built) -> None:
     assert [name for name in built.cmake() if "ROCWMMA" in name] == []
 
 
-def test_the_compiler_is_the_one_of_rocm(built: Built) -> None:
-    prefix = dict(word.split("=", 1) for word in built.release.environment)["ROCM_PATH"]
-    assert built.cmake()["CMAKE_HIP_COMPILER"].startswith(f"{prefix}/")
-
-
 def test_every_object_of_the_backend_would_be_compiled_for_this_gpu_alone(built: Built) -> None:
     commands = [
         shlex.split(line)
