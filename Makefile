@@ -7,7 +7,7 @@ LAB_YML := $(LAB:.py=.yml)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help cluster plan lab lab-down clean docs check test test-unit test-sim test-lab test-vm lock
+.PHONY: help cluster plan lab lab-down clean docs check test test-unit test-sim test-lab test-vm test-slow lock
 
 help: ## what can be said
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -72,3 +72,6 @@ test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
 
 test-vm: .venv/ok ## real kernels and boot loaders in QEMU, whether or not anything has changed
 	.venv/bin/pytest tests/vm
+
+test-slow: .venv/ok ## what takes too long for every run: compiling for HIP, compiling on the stand-in for Fedora
+	.venv/bin/pytest tests/slow -s --durations=0

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -45,8 +45,8 @@ links:
 """Nobody puts it up: a worker must have a link for the inventory to be one."""
 
 
-def missing_packages() -> list[str]:
-    missing = {package for tool, package in TOOLS.items() if shutil.which(tool) is None}
+def missing_packages(tools: Mapping[str, str] = TOOLS) -> list[str]:
+    missing = {package for tool, package in tools.items() if shutil.which(tool) is None}
     return sorted(missing | (set() if KEYRING.exists() else {"debian-archive-keyring"}))
 
 
