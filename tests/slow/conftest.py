@@ -1,3 +1,3 @@
 """What the slow tier borrows from the lab tier."""
 
-from tests.lab.test_shapes import shapes as shapes
+from tests.lab.conftest import shapes as shapes

@@ -7,8 +7,9 @@ import requests
 
 from inventory.spec import load
 from roles.llama_cpp.plan import plan as release_plan
+from tests.lab.conftest import DEBIAN, FEDORA, UBUNTU
 from tests.lab.harness import Lab, own_releases
-from tests.lab.test_shapes import DEBIAN, FEDORA, UBUNTU, lend
+from tests.lab.test_shapes import lend
 
 SECONDS = 2 * 3600
 """8 CPU-minutes, and the machine may have other work."""
