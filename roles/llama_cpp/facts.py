@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pyinfra.api import FactBase, StringCommand
 
+from roles.llama_cpp import device
 from roles.llama_cpp.plan import Release
 
 
@@ -39,6 +40,20 @@ class InstalledReleases(FactBase[dict[str, Installed]]):
 
     @staticmethod
     def default() -> dict[str, Installed]:
+        return {}
+
+
+class Devices(FactBase[dict[str, str]]):
+    """What the release finds: `Vulkan0` -> how it is called, and its memory."""
+
+    def command(self, release: Release) -> StringCommand:
+        return StringCommand(device.listed(release))
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return {name: about for name, _, about in (line.partition(" ") for line in output)}
+
+    @staticmethod
+    def default() -> dict[str, str]:
         return {}
 
 

@@ -18,8 +18,8 @@ from roles.lib.remote import Commands, call, current, later, look
 from roles.lib.render import render
 from roles.lib.stop import Failed
 from roles.lib.transfer import receive, send
-from roles.llama_cpp import artifact, source
-from roles.llama_cpp.facts import Installed, InstalledReleases
+from roles.llama_cpp import artifact, device, source
+from roles.llama_cpp.facts import Devices, Installed, InstalledReleases
 from roles.llama_cpp.plan import BINARIES, Release, build_packages
 
 
@@ -138,8 +138,16 @@ def _installed(host: Host, release: Release, state: Installed) -> Commands:
         yield call(lambda host: _send_artifact(host, release))
         yield StringCommand(_unpack(release, keep=host.name == release.builder))
     if state.current != target:
+        if release.device:
+            yield call(lambda host: _found(host, release))
         link = release.link
         yield StringCommand(f"ln -sfn {shlex.quote(target)} {link}.new && mv -Tf {link}.new {link}")
+
+
+def _found(host: Host, release: Release) -> None:
+    """Raises Failed where the release does not find its device: what ran before goes on."""
+    if lacking := device.lacking(host.name, release, look(host, Devices, release=release)):
+        raise Failed(f"{lacking}; the node goes on with what it ran before")
 
 
 def _send_artifact(host: Host, release: Release) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.lib.layout import USER
+from roles.llama_cpp import device
 from roles.llama_cpp.plan import Release
 
 KEPT = "/run/halofleet-buffers"
+LAST_WORDS = 4
+"""Lines. ggml-rpc-server has that many for a device that it does not find."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,34 @@ class Sight:
     """A release -> what its `llama-server --version` says."""
     devices: dict[str, dict[str, str]] = field(default_factory=dict)
     """A release -> its devices: `Vulkan0` -> how it is called, and its memory."""
+    last_words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """A unit that systemd has started again -> the last lines of its program."""
 
 
 class Sights(FactBase[Sight]):
     def command(self, units: tuple[str, ...], releases: tuple[Release, ...]) -> StringCommand:
         words = " ".join(map(shlex.quote, units))
         return StringCommand(
-            f'for u in {words}; do pid=$(systemctl show -p MainPID --value "$u"); '
-            'echo "unit $u $(readlink /proc/$pid/exe)"; done; '
+            f'for u in {words}; do systemctl show -p MainPID -p NRestarts --value "$u" | '
+            '{ read -r pid; read -r again; echo "unit $u $(readlink /proc/$pid/exe)"; '
+            f'[ "$again" = 0 ] || journalctl -q -n {LAST_WORDS} -o cat "_SYSTEMD_UNIT=$u" | sed "s|^ *|said $u |"; }}; '
+            "done; "
             "ss -ltnH | awk '{print \"listens \" $4}'; " + "; ".join(map(_asked, releases))
         )
 
     def process(self, output: list[str]) -> Sight:
         # A program that was replaced under its process reads `PATH (deleted)`.
         words = [line.split(" ", 2) for line in output]
+        said: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        for word in words:
+            if word[0] == "said" and word[2]:
+                said[word[1]] += (word[2],)
         return Sight(
             exes={word[1]: word[2] for word in words if word[0] == "unit"},
             listens=tuple(word[1] for word in words if word[0] == "listens"),
             devices=_devices([word for word in words if word[0] == "device"]),
             commits={word[1]: word[2] for word in words if word[0] == "commit"},
+            last_words=dict(said),
         )
 
     @staticmethod
@@ -59,14 +70,10 @@ def _devices(lines: list[list[str]]) -> dict[str, dict[str, str]]:
 
 
 def _asked(release: Release) -> str:
-    """Shell: which commit it was built from; and its devices, as the service's user sees them."""
-    program = f"{release.path}/bin/llama-server"
+    """Shell: which commit it was built from, and the devices that it finds."""
+    program = device.program(release)
     commit = f"{program} --version 2>&1 | sed -n 's/.*commit \\([0-9a-f]*\\).*/commit {release.id} \\1/p'"
-    if not release.device:
-        return commit
-    user = f"setpriv --reuid={USER} --regid={USER} --init-groups --reset-env env {' '.join(release.environment)}"
-    named = f"sed -n 's/^ *\\([^ :]*\\): /device {release.id} \\1 /p'"
-    return f"{commit}; {user} {program} --list-devices 2>/dev/null | {named}"
+    return f"{commit}; {device.listed(release)} | sed 's/^/device {release.id} /'" if release.device else commit
 
 
 class WorkerBuffers(FactBase[frozenset[str]]):

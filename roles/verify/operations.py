@@ -11,10 +11,9 @@ from roles.lib.board import board
 from roles.lib.connector import HaloConnector
 from roles.lib.end import ENDED, READY
 from roles.lib.finding import Finding
-from roles.lib.layout import USER
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
-from roles.llama_cpp import artifact
+from roles.llama_cpp import artifact, device
 from roles.llama_server.plan import LlamaServer
 from roles.rpc_server.plan import UNIT as RPC_UNIT
 from roles.verify import api
@@ -57,22 +56,28 @@ def judge(check: Check, sight: Sight) -> list[Finding]:
         programs[RPC_UNIT] = f"{check.rpc.release.path}/bin/ggml-rpc-server"
     for unit, wanted in programs.items():
         if (exe := sight.exes.get(unit, "")) != wanted:
-            found.append(finding(f"{unit} runs its release", exe or "not running", wanted, f"journalctl -u {unit}"))
+            seen = exe or f"not running{_last_words(sight, unit)}"
+            found.append(finding(f"{unit} runs its release", seen, wanted, f"journalctl -u {unit}"))
     for release in check.releases:
         commit, seen = artifact.manifest(release)["commit"], sight.commits.get(release.id, "")
         if not (seen and commit.startswith(seen)):
             found.append(finding("same commit on every node", seen or "none", commit, "run cluster.py again"))
-        devices = sight.devices.get(release.id, {})
-        if release.device and release.device not in devices:
-            fix = f"{release.path}/bin/llama-server --list-devices says what it finds as {USER}; deploys/preflight.py"
-            found.append(finding("GPU of llama.cpp", ", ".join(devices) or "none", release.device, fix))
+        if lacking := device.lacking(check.node, release, sight.devices.get(release.id, {})):
+            found.append(lacking)
     wanted_rpc = {f"{check.rpc.address}:{check.rpc.port}"} if check.rpc else set()
     ports = tuple(f":{port}" for port in check.rpc_ports)
     seen_rpc = {address for address in sight.listens if address.endswith(ports)}
     if seen_rpc != wanted_rpc:
-        seen, expected = ", ".join(sorted(seen_rpc)) or "nobody", ", ".join(wanted_rpc) or "nobody"
+        # It may be between two tries, and run at this very moment.
+        nobody = f"nobody{_last_words(sight, RPC_UNIT) if sight.exes.get(RPC_UNIT) else ''}"
+        seen, expected = ", ".join(sorted(seen_rpc)) or nobody, ", ".join(wanted_rpc) or "nobody"
         found.append(finding("RPC listens on its link only", seen, expected, f"ss -ltnp; journalctl -u {RPC_UNIT}"))
     return found
+
+
+def _last_words(sight: Sight, unit: str) -> str:
+    """Why it does not run, where its program has said so."""
+    return f" ({'; '.join(sight.last_words[unit])})" if unit in sight.last_words else ""
 
 
 @operation()

@@ -264,12 +264,17 @@ def test_sights() -> None:
             "listens [::]:22",
             "commit a-vulkan 0c1e57098",
             "device a-vulkan Vulkan0 llvmpipe (LLVM 19.1.7, 256 bits) (24105 MiB, 24105 MiB free)",
+            "said halofleet-rpc-server.service error: unknown device: Vulkan0",
+            "said halofleet-rpc-server.service ",
+            "said halofleet-rpc-server.service available devices:",
         ]
     )
     assert sight.exes == {"halofleet-rpc-server.service": ""}
     assert sight.listens == ("10.44.0.1:50052", "[::]:22")
     assert sight.commits == {"a-vulkan": "0c1e57098"}
     assert sight.devices["a-vulkan"]["Vulkan0"].startswith("llvmpipe")
+    words = ("error: unknown device: Vulkan0", "available devices:")
+    assert sight.last_words == {"halofleet-rpc-server.service": words}
 
 
 def test_a_program_whose_file_was_replaced_is_told_from_the_new_one() -> None:

@@ -48,6 +48,17 @@ def test_a_program_that_was_replaced_under_it(check: Check) -> None:
     assert rules(check, exe=exe, listens=("10.44.0.1:50052",)) == [f"{RPC} runs its release"]
 
 
+def test_a_program_that_ends_again_and_again_says_why(check: Check) -> None:
+    """Also where it is looked at in the middle of a try."""
+    program, why = f"{check.releases[0].path}/bin/ggml-rpc-server", "(error: unknown device: Vulkan0; No devices found)"
+    words: dict[str, tuple[str, ...]] = {RPC: ("error: unknown device: Vulkan0", "No devices found")}
+    for exe, seen in (("", [f"not running {why}", "nobody"]), (program, [f"nobody {why}"])):
+        sight = Sight({RPC: exe}, (), {check.releases[0].id: "0c1e57098"}, last_words=words)
+        assert [finding.seen for finding in judge(check, sight)] == seen
+    healed = Sight({RPC: program}, ("10.44.0.1:50052",), {check.releases[0].id: "0c1e57098"}, last_words=words)
+    assert judge(check, healed) == []
+
+
 @pytest.mark.parametrize("commit", ["", "1234567", "0c1e57098f"])
 def test_another_commit(check: Check, commit: str) -> None:
     assert rules(check, listens=("10.44.0.1:50052",), commit=commit) == ["same commit on every node"]

@@ -13,6 +13,8 @@ import pytest
 import roles
 from inventory.spec import LabError, load
 from inventory.spec.language.nodes import Mirror, Virtual
+from roles.gpu.plan import Gpu, rocm
+from roles.gpu.plan import packages as gpu_packages
 from roles.llama_cpp.plan import build_packages
 from roles.tuning.plan import PACKAGES as TUNING
 from roles.virtual_host import images, seed
@@ -22,6 +24,7 @@ from tests.unit.test_virtual_host_plan import KEY, WANTED
 
 MIRROR = Mirror(mirror="http://mirror.example/x", key=Path("/keys/x"))
 OTHERS = Virtual(fedora=MIRROR, ubuntu=MIRROR)
+LAVAPIPE = Gpu("halo1", "fedora-43", False, ("vulkan",), rocm())
 
 LAB = """
 management: 10.43.0.0/24
@@ -74,8 +77,12 @@ def test_the_stand_in_has_every_package_that_roles_install_with_dnf() -> None:
             for value in vars(importlib.import_module(found.name)).values():
                 if isinstance(value, dict) and value.keys() == {"apt", "dnf"} and isinstance(value["dnf"], tuple):
                     asked |= set(value["dnf"])
-    asked |= set(build_packages("cpu")["dnf"])
-    assert {"cmake", "libgomp", "curl", "chrony"} <= asked, "the tables are looked for where they are"
+    asked |= set(build_packages("vulkan")["dnf"])
+    by_file = {"/usr/bin/vulkaninfo": "vulkan-tools"}  # that it is in there, the lab tier shows
+    asked |= {by_file.get(name, name) for name in gpu_packages(LAVAPIPE)["dnf"]}
+    assert {"cmake", "libgomp", "curl", "chrony", "vulkan-tools", "glslc"} <= asked, (
+        "the tables are looked for where they are"
+    )
     asked -= set(TUNING["dnf"])  # not of nodes without a kernel of their own
     assert asked - images.FEDORA_RPMS.keys() == set()
     assert set(images.FEDORA_FIRST) <= images.FEDORA_RPMS.keys()
