@@ -13,7 +13,7 @@ from roles.llama_cpp.plan import Release
 
 KEPT = "/run/halofleet-buffers"
 LAST_WORDS = 4
-"""Lines. ggml-rpc-server has that many for a device that it does not find."""
+"""Lines, those of a backtrace not counted. ggml-rpc-server has that many for a device that it does not find."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Sights(FactBase[Sight]):
         return StringCommand(
             f'for u in {words}; do systemctl show -p MainPID -p NRestarts --value "$u" | '
             '{ read -r pid; read -r again; echo "unit $u $(readlink /proc/$pid/exe)"; '
-            f'[ "$again" = 0 ] || journalctl -q -n {LAST_WORDS} -o cat "_SYSTEMD_UNIT=$u" | sed "s|^ *|said $u |"; }}; '
+            '[ "$again" = 0 ] || journalctl -q -n 30 -o cat "_SYSTEMD_UNIT=$u" | grep -v "\\[0x[0-9a-f]*\\]$" '
+            f'| tail -n {LAST_WORDS} | sed "s|^ *|said $u |"; }}; '
             "done; "
             "ss -ltnH | awk '{print \"listens \" $4}'; " + "; ".join(map(_asked, releases))
         )
