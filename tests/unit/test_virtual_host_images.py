@@ -13,6 +13,7 @@ import pytest
 import roles
 from inventory.spec import LabError, load
 from inventory.spec.language.nodes import Mirror, Virtual
+from inventory.spec.language.sources import Rocm
 from roles.gpu.plan import Gpu, rocm
 from roles.gpu.plan import packages as gpu_packages
 from roles.llama_cpp.plan import build_packages
@@ -24,7 +25,7 @@ from tests.unit.test_virtual_host_plan import KEY, WANTED
 
 MIRROR = Mirror(mirror="http://mirror.example/x", key=Path("/keys/x"))
 OTHERS = Virtual(fedora=MIRROR, ubuntu=MIRROR)
-LAVAPIPE = Gpu("halo1", "fedora-43", False, ("vulkan",), rocm())
+LAVAPIPE = Gpu("halo1", "fedora-43", False, ("vulkan",), rocm(Rocm()))
 
 LAB = """
 management: 10.43.0.0/24
