@@ -190,11 +190,8 @@ def lend(lab: Lab) -> None:
         lend_release(built, {"id": release.id, "os": release.os}, own / f"{release.id}.tar.gz")
 
 
-def test_the_cluster_converges_on_all_three_and_answers(shapes: Lab) -> None:
-    lend(shapes)
-    run = shapes.cluster().ok()
-    ready = (f"{shapes.addresses[DEBIAN]}:8080", f"{shapes.addresses[FEDORA]}:{API}")
-    assert run.out.splitlines()[-2:] == [f"ready: http://{end}/v1" for end in ready]
+def answers_through_both(shapes: Lab) -> None:
+    """A completion of `chat`, whose workers are of both families."""
     key = (shapes.home() / "labs/test/chat.key").read_text().strip()
     reply = requests.post(
         f"http://{shapes.addresses[DEBIAN]}:8080/v1/completions",
@@ -205,6 +202,14 @@ def test_the_cluster_converges_on_all_three_and_answers(shapes: Lab) -> None:
     assert reply.json()["usage"]["completion_tokens"] > 0
     for worker in (FEDORA, UBUNTU):  # the controller's connections, seen from the worker
         assert shapes.ssh(worker, "ss -tnH state established '( sport = :50052 )'").strip()
+
+
+def test_the_cluster_converges_on_all_three_and_answers(shapes: Lab) -> None:
+    lend(shapes)
+    run = shapes.cluster().ok()
+    ready = (f"{shapes.addresses[DEBIAN]}:8080", f"{shapes.addresses[FEDORA]}:{API}")
+    assert run.out.splitlines()[-2:] == [f"ready: http://{end}/v1" for end in ready]
+    answers_through_both(shapes)
 
 
 def test_a_second_run_changes_nothing_within_its_budget(shapes: Lab, tmp_path: Path) -> None:

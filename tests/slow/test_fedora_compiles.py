@@ -3,13 +3,11 @@ Debian compiled (tests/lab/test_shapes.py)."""
 
 from __future__ import annotations
 
-import requests
-
 from inventory.spec import load
 from roles.llama_cpp.plan import plan as release_plan
-from tests.lab.conftest import DEBIAN, FEDORA, UBUNTU
+from tests.lab.conftest import FEDORA, UBUNTU
 from tests.lab.harness import Lab, own_releases
-from tests.lab.test_shapes import lend
+from tests.lab.test_shapes import answers_through_both, lend
 
 SECONDS = 2 * 3600
 """8 CPU-minutes, and the machine may have other work."""
@@ -36,13 +34,4 @@ def test_it_compiles_its_own_release_and_answers_with_it(shapes: Lab) -> None:
     assert f" {version}\n" in shapes.ssh(FEDORA, MADE_BY)
     assert f" {version}\n" not in shapes.ssh(UBUNTU, MADE_BY)  # Debian's, which was lent to it
 
-    key = (shapes.home() / "labs/test/chat.key").read_text().strip()
-    reply = requests.post(
-        f"http://{shapes.addresses[DEBIAN]}:8080/v1/completions",
-        headers={"Authorization": f"Bearer {key}"},
-        json={"prompt": "Once", "max_tokens": 8},
-        timeout=60,
-    )
-    assert reply.json()["usage"]["completion_tokens"] > 0
-    for worker in (FEDORA, UBUNTU):  # the controller's connections, seen from the worker
-        assert shapes.ssh(worker, "ss -tnH state established '( sport = :50052 )'").strip()
+    answers_through_both(shapes)
