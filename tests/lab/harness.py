@@ -28,9 +28,12 @@ RUN_SECONDS = 1500
 
 
 def free_network(prefix: int, taken: list[IPv4Network]) -> IPv4Network:
-    """A range below 10.96.0.0/12 that no route of this machine touches."""
+    """A range below 10.96.0.0/12 that no route of this machine touches. Every checkout looks from another place on: the
+    route is there only once the hosts are up, and another one may be looking at the same moment."""
     used = [*taken, *(network for network in routes() if network.prefixlen)]
-    for candidate in IPv4Network("10.96.0.0/12").subnets(new_prefix=prefix):
+    candidates = list(IPv4Network("10.96.0.0/12").subnets(new_prefix=prefix))
+    first = int(hashlib.sha256(str(ROOT).encode()).hexdigest(), 16) % len(candidates)
+    for candidate in candidates[first:] + candidates[:first]:
         if not any(candidate.overlaps(network) for network in used):
             return candidate
     raise RuntimeError("no free range below 10.96.0.0/12")
