@@ -8,6 +8,7 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.firewall.facts import BROKEN
 from roles.gpu.plan import traces
+from roles.lib.layout import LINKS_PROVEN
 from roles.network.managers import detect
 from roles.preflight.plan import Snapshot
 
@@ -38,12 +39,13 @@ class Snapshots(FactBase[Snapshot]):
             "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh_interface \\1/p' | head -n 1; "
             f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
             f"{detect(address)}{BROKEN}"
+            f"[ ! -e {LINKS_PROVEN} ] || sed 's/^/proven /' {LINKS_PROVEN}; "
             f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
         pairs = [line.split(" ", 1) for line in output]
-        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken")}
+        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken", "proven")}
         return Snapshot(
             os=values.get("os", ""),
             arch=values.get("arch", ""),
@@ -57,6 +59,7 @@ class Snapshots(FactBase[Snapshot]):
             broken=tuple(value for key, value in pairs if key == "broken"),
             masters=dict(value.split(" ", 1) for key, value in pairs if key == "master"),
             gpu="gpu" in values,
+            proven=tuple(value for key, value in pairs if key == "proven"),
         )
 
     @staticmethod

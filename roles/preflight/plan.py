@@ -76,6 +76,8 @@ class Snapshot:
     """Which program keeps the links; empty where the host has none that can."""
     broken: tuple[str, ...] = ()
     """Firewalls that are meant to run and do not, each with its state."""
+    proven: tuple[str, ...] = ()
+    """The lines of its record of proven links."""
 
 
 def plan(lab: Lab, name: str) -> Expected:

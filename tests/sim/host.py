@@ -32,6 +32,7 @@ from tests.sim.state import State
 from tests.sim.systemd import Systemd
 from tests.sim.tuned import SERVICE as TUNED
 from tests.sim.tuned import Tuned
+from tests.sim.wires import Wires
 
 FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
@@ -81,6 +82,7 @@ class SimHost(State):
             self._fresh_tree()
         self.files = Files(self.root, login)
         self.network = Network(self.root, interfaces, address)
+        self.wires = Wires(self.network)
         self.networkd = Networkd(self.root, self.network)
         self.network_manager = NetworkManager(self.root, self.network)
         self.nftables = Nftables(self.root)
@@ -116,6 +118,8 @@ class SimHost(State):
             "dnf": self.packages.dnf,
             "rpm": self.packages.rpm,
             "ip": self.network.ip,
+            "ping": self.wires.ping,
+            "arping": self.wires.arping,
             "nmcli": self.network_manager.nmcli,
             "sysctl": self.network_manager.sysctl,
             "nft": self.nftables.nft,
