@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pyinfra import logger
 from pyinfra.api import Host, operation
 
 from roles.lib.board import LINKS_NARROWED, LINKS_PROVEN, board
@@ -18,6 +19,7 @@ from roles.link_proof import judge, record, speed
 from roles.link_proof.facts import Claim, Claims, Sight, Sights
 from roles.link_proof.plan import SAFE_MTU, Links, Pair, Proof, Wire
 from roles.network.operations import links_up
+from roles.network.plan import narrowed
 
 CLAIMS = "addresses of others"
 SIGHTS = "links seen"
@@ -137,10 +139,10 @@ def proven(links: Links, again: bool) -> Commands:
     for finding in findings:
         if finding.node == host.name:
             now = f"; it has {SAFE_MTU} now, and is tried again by --data prove=yes" if narrows(finding) else ""
-            host.log(f"warning: {finding}{now}")
+            host.log_styled(f"{finding}{now}", fg="yellow", log_func=logger.warning)
     if narrow:
-        board(host.state, LINKS_NARROWED)[host.name] |= narrow
-        yield from links_up._inner(network=links.network)
+        # Not by the board: other nodes are judging at this moment, by what the run began with.
+        yield from links_up._inner(network=narrowed(links.network, narrow))
     broken = {finding.rule.partition(": ")[0] for finding in findings if _breaks(finding)}
     known = {each.digest: each for each in sights[host.name].proven}
     fresh = {
@@ -156,9 +158,9 @@ def proven(links: Links, again: bool) -> Commands:
 
 
 def _mtu(wire: Wire, host: Host) -> int:
-    """As it is in this run: planned, or what the run began with."""
-    narrowed: dict[str, int] = board(host.state, LINKS_NARROWED).get(host.name, {})
-    return narrowed.get(wire.interface, wire.mtu)
+    """What the run began with."""
+    begun: dict[str, int] = board(host.state, LINKS_NARROWED).get(host.name, {})
+    return begun.get(wire.interface, wire.mtu)
 
 
 def _gbit(host: Host, wire: Wire) -> float:

@@ -49,8 +49,9 @@ def of(wire: Wire, node: str, records: Records) -> Proven | None:
 
 
 def _ends(wire: Wire, node: str, records: Records) -> list[Proven | None]:
-    """Of all the link's nodes that are in the run."""
-    return [of(wire, each, records) for each in (node, *(peer.node for peer in wire.peers)) if each in records]
+    """Of this node, and of all the link's others that are in the run."""
+    others = [peer.node for peer in wire.peers if peer.node in records]
+    return [of(wire, each, records) for each in (node, *others)]
 
 
 def open_wires(proof: Proof, records: Records) -> tuple[Wire, ...]:
@@ -63,6 +64,6 @@ def narrowed(proof: Proof, records: Records) -> dict[str, int]:
     found = {}
     for wire in proof.wires:
         ends = _ends(wire, proof.node, records)
-        if wire.mtu > SAFE_MTU and ends and all(end is not None and end.mtu == SAFE_MTU for end in ends):
+        if wire.mtu > SAFE_MTU and all(end is not None and end.mtu == SAFE_MTU for end in ends):
             found[wire.interface] = SAFE_MTU
     return found

@@ -161,7 +161,8 @@ class Network:
             yield f"{number}: {name}    inet {own}{broadcast} scope {_scope(own)} {name}{FOREVER_WORDS}\n"
 
     def _link(self, number: int, name: str) -> str:
-        tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"
+        tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether "
+        tail += f"{_mac(number)} brd ff:ff:ff:ff:ff:ff"
         peer = "@if9" if name != "lo" else ""
         return f"{number}: {name}{peer}: <BROADCAST,UP,LOWER_UP> mtu {self.mtus[name]} {tail}\n"
 
@@ -187,11 +188,15 @@ class Network:
             infos.append(info | {"valid_life_time": FOREVER, "preferred_life_time": FOREVER})
         flags = ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"]
         found = {"ifindex": number, "ifname": name, "flags": flags, "mtu": self.mtus[name]}
-        return found | {"address": f"02:00:00:00:00:{number:02x}", "addr_info": infos}
+        return found | {"address": _mac(number), "addr_info": infos}
 
 
 def _json(items: list[dict[str, Any]]) -> Reply:
     return Reply(json.dumps(items, separators=(",", ":")) + "\n")
+
+
+def _mac(number: int) -> str:
+    return f"02:00:00:00:00:{number:02x}"
 
 
 def _scope(address: str) -> str:

@@ -31,12 +31,12 @@ class Wires:
     def ping(self, call: Call) -> Reply:
         match call.words:
             case ["-n", "-q", "-c", "1", "-W", "1", "-I", source, to]:
-                return Reply(status=self._lost(source, to))
+                return Reply(status=int(self._lost(source, to)))
             case ["-n", "-c", count, "-i", "0.01", "-W", "1", "-I", source, to]:
                 return self._loud(source, to, int(count))
             case ["-n", "-q", "-c", "3", "-i", "0.2", "-W", "1", "-M", "do", "-s", size, "-I", source, to]:
                 fits = int(size) + 28 <= min(self.passes, self._mtu(source))
-                return Reply(status=self._lost(source, to) or not fits)
+                return Reply(status=int(self._lost(source, to) or not fits))
             case ["-6", "-L", "-n", "-c", _, "-i", "0.3", "-W", "1", all_nodes] if all_nodes.startswith("ff02::1%"):
                 return Reply(status=1)  # nobody has IPv6
         raise NotModelled(call)
