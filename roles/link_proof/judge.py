@@ -114,7 +114,7 @@ def _peer(eyes: Eyes, node: str, sight: Sight, wire: Wire, peer: Peer) -> Iterat
 
     answer = sight.answers.get((wire.interface, peer.address), Answer())
     planned = f"{peer.interface} of {peer.node}"
-    known = eyes.port(peer.node, peer.interface) is not None
+    known = peer.node in eyes.sights
     heard = sight.heard.get(wire.interface, frozenset())
     others = sorted(mac for mac in answer.macs if not eyes.is_at(mac, peer))
     rightly = [name for name in (*answer.macs, *heard) if eyes.is_at(name, peer)]
@@ -179,6 +179,9 @@ def _mtu(eyes: Eyes, node: str, sight: Sight, wire: Wire, port: Port) -> Iterato
     for peer in wire.peers:
         answer = sight.answers.get((wire.interface, peer.address), Answer())
         other = eyes.port(peer.node, peer.interface)
+        asked = peer.node in eyes.sights
+        if asked and answer.macs and not any(eyes.is_at(mac, peer) for mac in answer.macs):
+            continue  # it is another one who answers, and that is said
         if answer.times and answer.passes < wanted and (other is None or other.mtu == wanted):
             small = f", of {answer.passes} they do" if answer.passes else ""
             seen = f"packets of {wanted} bytes do not get to {peer.node}{small}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,11 @@ Stages = Callable[..., Stage]
 
 RECORD = "/var/lib/halofleet/links.proven"
 WRITE = f"write {RECORD} 644 root:root"
-MTU = {"links__0": {"usb4": {"halo1": "thunderbolt0", "halo2": "thunderbolt0"}, "mtu": 9000}}
+
+
+def wide() -> dict[str, Any]:
+    """A change of the lab: its first cable is to take large packets."""
+    return {"links__0": {"usb4": {"halo1": "thunderbolt0", "halo2": "thunderbolt0"}, "mtu": 9000}}
 
 
 def told(sim: SimHost, node: str) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -61,7 +66,7 @@ def test_a_link_that_passes_small_packets_only_is_narrowed_for_good(
     stages: Stages, flavour: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage = stages(flavour, "halo2")
-    stage.change(**MTU)
+    stage.change(**wide())
     sim = stage.before("links")
     sim.wires.passes = 1500
     assert sim.network.mtus["thunderbolt0"] == 9000
@@ -86,7 +91,7 @@ def test_a_link_that_passes_small_packets_only_is_narrowed_for_good(
 def test_it_is_narrowed_where_all_ends_agree(stages: Stages) -> None:
     """halo1's note was lost, or never written: both ends try the planned size again."""
     stage = stages("debian", "halo2")
-    stage.change(**MTU)
+    stage.change(**wide())
     sim = stage.before("links")
     sim.wires.passes = 1500
     stage.run("links", sim)
