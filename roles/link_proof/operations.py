@@ -5,7 +5,7 @@ Collected on every node, decided on all of them: a link has two ends, and each k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pyinfra import logger
 from pyinfra.api import Host, operation
@@ -123,18 +123,15 @@ def proven(links: Links, again: bool) -> Commands:
     What was proven is written down."""
     host, proof = current(), links.proof
     wires = _open(host, proof, again)
+    findings = _findings(host) if host.state.is_executing else []
+    if against := stops(board(host.state, PROOFS), findings):  # also on nodes whose own links are well
+        raise Failed("\n".join(sorted(map(str, against))))
     if not wires:
         host.noop(f"{len(proof.wires)} links are proven")
         return
     if not host.state.is_executing:
         yield later()
         return
-    sights: dict[str, Sight] = board(host.state, SIGHTS)
-    proofs: dict[str, Proof] = board(host.state, PROOFS)
-    findings = judge.judge(judge.Eyes(proofs, sights, board(host.state, LINKS_NARROWED)))
-    findings += speed.judge(proofs, sights, _speeds(host))
-    if against := stops(proofs, findings):
-        raise Failed("\n".join(sorted(map(str, against))))
     narrow = narrow_now(proof, findings)
     for finding in findings:
         if finding.node == host.name:
@@ -144,7 +141,8 @@ def proven(links: Links, again: bool) -> Commands:
         # Not by the board: other nodes are judging at this moment, by what the run began with.
         yield from links_up._inner(network=narrowed(links.network, narrow))
     broken = {finding.rule.partition(": ")[0] for finding in findings if _breaks(finding)}
-    known = {each.digest: each for each in sights[host.name].proven}
+    seen: Sight = board(host.state, SIGHTS)[host.name]
+    known = {each.digest: each for each in seen.proven}
     fresh = {
         wire.digest: record.Proven(
             wire.digest, wire.interface, narrow.get(wire.interface, _mtu(wire, host)), _gbit(host, wire)
@@ -155,6 +153,13 @@ def proven(links: Links, again: bool) -> Commands:
     planned = [wire.digest for wire in proof.wires]
     kept = known | fresh
     yield from paths._inner((record.file(kept[digest] for digest in planned if digest in kept),))
+
+
+def _findings(host: Host) -> list[Finding]:
+    """Of all the nodes that have looked; the same on each of them."""
+    proofs, sights = board(host.state, PROOFS), board(host.state, SIGHTS)
+    found = judge.judge(judge.Eyes(proofs, sights, board(host.state, LINKS_NARROWED)))
+    return [*found, *speed.judge(proofs, sights, _speeds(host))]
 
 
 def _mtu(wire: Wire, host: Host) -> int:
@@ -181,7 +186,7 @@ def narrows(finding: Finding) -> bool:
     return finding.rule.endswith(f": {judge.PATH_MTU}")
 
 
-def stops(proofs: dict[str, Proof], findings: Iterable[Finding]) -> list[Finding]:
+def stops(proofs: Mapping[str, Proof], findings: Iterable[Finding]) -> list[Finding]:
     """Pure: what must stop the run: it is about a link that a serve uses, or a way. A link that nothing uses is named
     only, and looked at again by the next run."""
     idle = {wire.link for proof in proofs.values() for wire in proof.wires if not wire.used}

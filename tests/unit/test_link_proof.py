@@ -161,6 +161,11 @@ def test_nothing_is_said_of_what_is_well(tmp_path: Path) -> None:
         assert said(healthy(lab(tmp_path, **changes))) == []
 
 
+def gone(eyes: Eyes) -> Eyes:
+    eyes = sight(eyes, "halo1", ports={"thunderbolt1": eyes.sights["halo1"].ports["thunderbolt1"]})
+    return port(silent(eyes, "halo2", TWO), "halo2", "thunderbolt0", carrier=False)
+
+
 def down(eyes: Eyes) -> Eyes:
     eyes = port(eyes, "halo2", "thunderbolt0", up=False, carrier=False)
     return port(silent(eyes, "halo1", ONE), "halo1", "thunderbolt0", carrier=False)
@@ -194,8 +199,11 @@ def stranger(eyes: Eyes) -> Eyes:
 
 FAULTS: list[tuple[Callable[[Eyes], Eyes], list[str]]] = [
     (
-        lambda eyes: sight(eyes, "halo1", ports={"thunderbolt1": eyes.sights["halo1"].ports["thunderbolt1"]}),
-        ["stop halo1: usb4 halo1-halo2: interface: no thunderbolt0"],
+        gone,
+        [
+            "stop halo1: usb4 halo1-halo2: interface: no thunderbolt0",
+            "stop halo2: usb4 halo1-halo2: no link: thunderbolt0 is up and has no carrier",
+        ],
     ),
     (
         down,
@@ -308,7 +316,7 @@ def test_a_switch_that_passes_small_packets_only(tmp_path: Path) -> None:
     assert (finding.rule, finding.severity) == ("ethernet: path MTU", "stop")
     assert finding.seen == "packets of 9000 bytes do not get to halo3, of 1500 they do"
     assert "look at the switch" in finding.fix
-    assert stops(dict(eyes.proofs), [finding]) == [], "cluster.py goes on with less"
+    assert stops(eyes.proofs, [finding]) == [], "cluster.py goes on with less"
     assert {name: narrow_now(proof, [finding]) for name, proof in eyes.proofs.items()} == {
         "halo1": {"enp97s0": 1500},
         "halo2": {},
@@ -347,9 +355,9 @@ def test_what_no_serve_uses_stops_nothing(tmp_path: Path) -> None:
     eyes = healthy(lab(tmp_path))
     idle = answer(eyes, "halo2", ("thunderbolt1", "10.44.0.9"), times=())
     assert len(judge(idle)) == 1
-    assert stops(dict(eyes.proofs), judge(idle)) == []
+    assert stops(eyes.proofs, judge(idle)) == []
     used = judge(answer(eyes, "halo1", ONE, times=()))
-    assert stops(dict(eyes.proofs), used) == used
+    assert stops(eyes.proofs, used) == used
 
 
 # --- speed
