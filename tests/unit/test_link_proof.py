@@ -346,6 +346,8 @@ def test_what_is_remembered_counts_for_this_very_link(tmp_path: Path) -> None:
     assert record.open_wires(proof, {"halo2": known["halo2"]}) == proof.wires, "this node's own counts"
     assert [wire.link for wire in record.open_wires(proof, known | {"halo3": ()})] == ["ethernet"]
     assert record.narrowed(proof, known | {"halo3": ()}) == {}
+    wide = {name: tuple(replace(each, mtu=9000) for each in lines) for name, lines in known.items()}
+    assert record.narrowed(proof, wide) == record.narrowed(proof, known | {"halo3": wide["halo3"]}) == {}
     jumbo = plan(lab(tmp_path, links__2=FABRIC | {"mtu": 4000}), "halo1")
     assert [wire.link for wire in record.open_wires(jumbo, known)] == ["ethernet"]
     assert record.narrowed(jumbo, known) == {}
