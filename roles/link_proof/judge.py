@@ -2,78 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from statistics import median
 
 from roles.lib.finding import WORST_FIRST, Finding, Severity
-from roles.link_proof.facts import Answer, Port, Sight
-from roles.link_proof.plan import SAFE_MTU, Peer, Proof, Wire
-
-PATH_MTU = "path MTU"
-"""Large packets do not get through, small ones do: cluster.py takes the small ones then."""
+from roles.link_proof.eyes import Eyes, about
+from roles.link_proof.facts import Answer, Sight
+from roles.link_proof.plan import Peer, Wire
+from roles.link_proof.sizes import far_ways, mtu
 
 SLOW_MS = 1.0
 """USB4 and 10GbE have 0.2 to 0.3 ms (beowulf-ai-cluster, OdinLink-Five): more is another network, or a port asleep."""
 
-DOCS = "Documentation/admin-guide/thunderbolt.rst"
-
-
-@dataclass(frozen=True)
-class Eyes:
-    """All that was seen. sights: of the nodes that were asked; of others nothing is known. narrowed: node -> interface
-    -> the MTU that it should have instead of the planned one (record.narrowed)."""
-
-    proofs: Mapping[str, Proof]
-    sights: Mapping[str, Sight]
-    narrowed: Mapping[str, Mapping[str, int]]
-
-    @cached_property
-    def owners(self) -> dict[str, list[tuple[str, str]]]:
-        """MAC and link-local address -> whose: node and interface."""
-        found: dict[str, list[tuple[str, str]]] = {}
-        for node, sight in self.sights.items():
-            for interface, port in sight.ports.items():
-                for name in {port.mac, *port.local} - {"", "00:00:00:00:00:00"}:
-                    found.setdefault(name, []).append((node, interface))
-        return found
-
-    def port(self, node: str, interface: str) -> Port | None:
-        """None where the node was not asked, or has no such interface."""
-        sight = self.sights.get(node)
-        return sight.ports.get(interface) if sight else None
-
-    def who(self, name: str) -> str:
-        """For people. name: a MAC or a link-local address."""
-        whose = [f"{interface} of {node}" for node, interface in self.owners.get(name, ())]
-        return " or ".join(whose) or f"{name}, which no node of this run has"
-
-    def is_at(self, name: str, end: Peer) -> bool:
-        return (end.node, end.interface) in self.owners.get(name, ())
-
 
 def judge(eyes: Eyes) -> list[Finding]:
     """Of every node that was asked, worst first."""
-    found = [
-        finding
-        for node, sight in sorted(eyes.sights.items())
-        for wire in eyes.proofs[node].wires
-        for finding in _wire(eyes, node, sight, wire)
-    ]
+    found: list[Finding] = []
     for node, sight in sorted(eyes.sights.items()):
-        found += _far(eyes.proofs[node], sight)
+        found += _blind(node, sight)
+        if "ping" not in sight.lacks:
+            found += (each for wire in eyes.proofs[node].wires for each in _wire(eyes, node, sight, wire))
+            found += far_ways(eyes.proofs[node], sight)
     return sorted(found, key=lambda each: WORST_FIRST.index(each.severity))
 
 
-def rule(wire: Wire, what: str) -> str:
-    return f"{wire.link}: {what}"
+def _blind(node: str, sight: Sight) -> Iterator[Finding]:
+    """What the node cannot look with."""
+    for tool in sorted(sight.lacks & {"ping", "arping"}):
+        severity: Severity = "stop" if tool == "ping" else "warn"
+        fix = "cluster.py installs it (iputils-ping and iputils-arping, or iputils)"
+        yield Finding(f"links: {tool}", severity, node, "is not there", "there", fix)
 
 
 def _wire(eyes: Eyes, node: str, sight: Sight, wire: Wire) -> Iterator[Finding]:
-    def finding(what: str, seen: str, expected: str, fix: str, severity: Severity = "stop") -> Finding:
-        return Finding(rule(wire, what), severity, node, seen, expected, fix)
-
+    finding = about(wire, node)
     port, name = sight.ports.get(wire.interface), wire.interface
     if port is None:
         fix = f"plug the cable in at both ends and have the peer running; ip link on {node} shows what there is"
@@ -95,7 +57,7 @@ def _wire(eyes: Eyes, node: str, sight: Sight, wire: Wire) -> Iterator[Finding]:
         fix = f"take {wire.address} away from the other one; what {node} gets for it goes there"
         yield finding("address in use", f"{wire.address} is used by {eyes.who(mac)} too", "by nobody else", fix)
     yield from (each for peer in wire.peers for each in _peer(eyes, node, sight, wire, peer))
-    yield from _mtu(eyes, node, sight, wire, port)
+    yield from mtu(eyes, node, sight, wire, port)
 
 
 def _why_no_carrier(eyes: Eyes, wire: Wire) -> str:
@@ -109,9 +71,7 @@ def _why_no_carrier(eyes: Eyes, wire: Wire) -> str:
 
 
 def _peer(eyes: Eyes, node: str, sight: Sight, wire: Wire, peer: Peer) -> Iterator[Finding]:
-    def finding(what: str, seen: str, expected: str, fix: str, severity: Severity = "stop") -> Finding:
-        return Finding(rule(wire, what), severity, node, seen, expected, fix)
-
+    finding = about(wire, node)
     answer = sight.answers.get((wire.interface, peer.address), Answer())
     planned = f"{peer.interface} of {peer.node}"
     known = peer.node in eyes.sights
@@ -162,52 +122,3 @@ def _silence(eyes: Eyes, node: str, sight: Sight, wire: Wire, peer: Peer, there:
         seen = f"what {node} sends arrives at {peer.node}, nothing comes back"
         return seen, expected, f"{fix}look at {wire.interface} of {node}, tc filter and nft list ruleset"
     return f"nobody answers at {wire.interface}, which has a carrier", expected, f"{fix}look at both ends"
-
-
-def _mtu(eyes: Eyes, node: str, sight: Sight, wire: Wire, port: Port) -> Iterator[Finding]:
-    def finding(what: str, seen: str, expected: str, fix: str, severity: Severity = "stop") -> Finding:
-        return Finding(rule(wire, what), severity, node, seen, expected, fix)
-
-    wanted = eyes.narrowed.get(node, {}).get(wire.interface, wire.mtu)
-    if wanted < wire.mtu:
-        fix = f"{look_at(wire)}; then cluster.py --data prove=yes tries {wire.mtu} again"
-        yield finding("MTU", f"{wanted}: larger packets did not get through", f"{wire.mtu}", fix, "warn")
-    if port.mtu != wanted:
-        fix = f"cluster.py sets it again; what has changed it on {node}?"
-        yield finding("MTU of an end", f"{port.mtu} on {wire.interface}", str(wanted), fix)
-        return
-    for peer in wire.peers:
-        answer = sight.answers.get((wire.interface, peer.address), Answer())
-        other = eyes.port(peer.node, peer.interface)
-        asked = peer.node in eyes.sights
-        if asked and answer.macs and not any(eyes.is_at(mac, peer) for mac in answer.macs):
-            continue  # it is another one who answers, and that is said
-        if answer.times and answer.passes < wanted and (other is None or other.mtu == wanted):
-            small = f", of {answer.passes} they do" if answer.passes else ""
-            seen = f"packets of {wanted} bytes do not get to {peer.node}{small}"
-            yield finding(PATH_MTU if small else "packets", seen, f"{wanted} bytes unsplit", look_at(wire))
-
-
-def look_at(wire: Wire) -> str:
-    if wire.kind == "usb4":
-        return f"both ends of the cable must take packets of {wire.mtu} bytes: look at their drivers, or write less"
-    return f"look at the switch: its ports, and the fabric's VLAN, must pass {wire.mtu} bytes and their headers"
-
-
-def _far(proof: Proof, sight: Sight) -> Iterator[Finding]:
-    """The ways through others. Their links are judged one by one; this is the way as a whole."""
-    for far in proof.far:
-        answer, via = sight.answers.get((far.interface, far.address), Answer()), ", ".join(far.via)
-        what = f"way to {far.node}"
-
-        def finding(seen: str, expected: str, fix: str, what: str = what) -> Finding:
-            return Finding(what, "stop", proof.node, seen, expected, fix)
-
-        if not answer.times:
-            fix = f"look at the links on the way; ip route get {far.address}; nft list table inet halofleet on {via}"
-            yield finding("no answer", f"{far.node} answers at {far.address}, through {via}", fix)
-        elif answer.dev and answer.dev != far.interface:
-            yield finding(f"goes by {answer.dev}", far.interface, "cluster.py sets the route again")
-        elif answer.passes < min(far.mtu, SAFE_MTU):
-            seen = f"packets of {min(far.mtu, SAFE_MTU)} bytes do not get there"
-            yield finding(seen, f"through {via}, unsplit", "look at the MTU of the links on the way")

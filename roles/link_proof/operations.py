@@ -6,6 +6,7 @@ Collected on every node, decided on all of them: a link has two ends, and each k
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pyinfra import logger
 from pyinfra.api import Host, operation
@@ -15,9 +16,12 @@ from roles.lib.finding import Finding
 from roles.lib.paths import paths
 from roles.lib.remote import Commands, current, later, look
 from roles.lib.stop import Failed
-from roles.link_proof import judge, record, speed
+from roles.link_proof import record, speed
+from roles.link_proof.eyes import Eyes
 from roles.link_proof.facts import Claim, Claims, Sight, Sights
+from roles.link_proof.judge import judge
 from roles.link_proof.plan import SAFE_MTU, Links, Pair, Proof, Wire
+from roles.link_proof.sizes import PATH_MTU
 from roles.network.operations import links_up
 from roles.network.plan import narrowed
 
@@ -84,9 +88,11 @@ def strangers(claims: dict[str, Claim]) -> list[str]:
 def looked_at(proof: Proof, again: bool) -> Commands:
     """Collects what the links are like, where one of them has to be proven."""
     host = current()
-    board(host.state, PROOFS)[host.name] = proof
-    if host.state.is_executing and _open(host, proof, again):
-        board(host.state, SIGHTS)[host.name] = look(host, Sights, proof=proof)
+    wires = _open(host, proof, again)
+    if host.state.is_executing and wires:
+        asked = replace(proof, wires=wires)
+        board(host.state, PROOFS)[host.name] = asked
+        board(host.state, SIGHTS)[host.name] = look(host, Sights, proof=asked)
     host.noop("looked at the links")
     yield from ()
 
@@ -97,10 +103,10 @@ def measured(pairs: tuple[Pair, ...], port: int) -> Commands:
     host = current()
     sights: dict[str, Sight] = board(host.state, SIGHTS)
     if host.state.is_executing and host.name == min(sights, default=""):
-        hosts = {other.name: other for other in host.state.inventory.get_active_hosts() if other.name in sights}
-        asked = [pair for pair in pairs if pair.used and _answers(sights, pair)]
+        hosts = {other.name: other for other in host.state.inventory.get_active_hosts()}
+        asked = [pair for pair in pairs if pair.used and _answers(sights, pair)]  # a link that is not new has none
         seconds = speed.SECONDS_VIRTUAL if board(host.state, PROOFS)[host.name].virtual else speed.SECONDS
-        _speeds(host).update(speed.measure(hosts, asked, port, seconds))
+        _speeds(host).update(speed.measure(hosts, sights, asked, port, seconds))
     host.noop("measured what is new")
     yield from ()
 
@@ -132,7 +138,7 @@ def proven(links: Links, again: bool) -> Commands:
     if not host.state.is_executing:
         yield later()
         return
-    narrow = narrow_now(proof, findings)
+    narrow = narrow_now(wires, findings)
     for finding in findings:
         if finding.node == host.name:
             now = f"; it has {SAFE_MTU} now, and is tried again by --data prove=yes" if narrows(finding) else ""
@@ -158,7 +164,7 @@ def proven(links: Links, again: bool) -> Commands:
 def _findings(host: Host) -> list[Finding]:
     """Of all the nodes that have looked; the same on each of them."""
     proofs, sights = board(host.state, PROOFS), board(host.state, SIGHTS)
-    found = judge.judge(judge.Eyes(proofs, sights, board(host.state, LINKS_NARROWED)))
+    found = judge(Eyes(proofs, sights, board(host.state, LINKS_NARROWED)))
     return [*found, *speed.judge(proofs, sights, _speeds(host))]
 
 
@@ -183,7 +189,7 @@ def _breaks(finding: Finding) -> bool:
 
 
 def narrows(finding: Finding) -> bool:
-    return finding.rule.endswith(f": {judge.PATH_MTU}")
+    return finding.rule.endswith(f": {PATH_MTU}")
 
 
 def stops(proofs: Mapping[str, Proof], findings: Iterable[Finding]) -> list[Finding]:
@@ -193,7 +199,7 @@ def stops(proofs: Mapping[str, Proof], findings: Iterable[Finding]) -> list[Find
     return [finding for finding in findings if _breaks(finding) and finding.rule.partition(": ")[0] not in idle]
 
 
-def narrow_now(proof: Proof, findings: Iterable[Finding]) -> dict[str, int]:
-    """Pure: the interfaces of the node whose links do not pass what is planned, seen from any of their ends."""
+def narrow_now(wires: Iterable[Wire], findings: Iterable[Finding]) -> dict[str, int]:
+    """Pure: the interfaces whose links do not pass what is planned, seen from any of their ends."""
     links = {finding.rule.partition(": ")[0] for finding in findings if narrows(finding)}
-    return {wire.interface: SAFE_MTU for wire in proof.wires if wire.link in links}
+    return {wire.interface: SAFE_MTU for wire in wires if wire.link in links}

@@ -72,17 +72,24 @@ def parse(output: Iterable[str]) -> Speed:
     return Speed(found[0], found[1])
 
 
-def measure(hosts: Mapping[str, Host], asked: Iterable[Pair], port: int, seconds: int) -> dict[Pair, Speed]:
-    """Round by round, so that no link and no node takes part twice at a time. hosts: those that are there."""
-    found: dict[Pair, Speed] = {}
-    there = [pair for pair in asked if {pair.sender.node, pair.receiver.node} <= hosts.keys()]
-    for pairs in rounds(there):
+def measure(
+    hosts: Mapping[str, Host], sights: Mapping[str, Sight], asked: Iterable[Pair], port: int, seconds: int
+) -> dict[Pair, Speed]:
+    """Round by round, so that no link and no node takes part twice at a time. sights: of the nodes that take part."""
+    there = [pair for pair in asked if {pair.sender.node, pair.receiver.node} <= sights.keys()]
+    found = {pair: Speed(problem=problem) for pair in there if (problem := _lacks(sights, pair))}
+    for pairs in rounds(pair for pair in there if pair not in found):
         receivers = [_start(hosts[pair.receiver.node], listen(pair, port, seconds)) for pair in pairs]
         senders = [(pair, _start(hosts[pair.sender.node], send(pair, port, seconds))) for pair in pairs]
         for pair, sender in senders:
             found[pair] = parse(sender.get())
         gevent.joinall(receivers)
     return found
+
+
+def _lacks(sights: Mapping[str, Sight], pair: Pair) -> str:
+    nodes = [end.node for end in (pair.sender, pair.receiver) if "iperf3" in sights[end.node].lacks]
+    return f"{' and '.join(nodes)} has no iperf3" if nodes else ""
 
 
 def _start(host: Host, command: StringCommand) -> gevent.Greenlet:

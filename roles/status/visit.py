@@ -15,8 +15,9 @@ from roles.lib.finding import Finding
 from roles.lib.remote import Several
 from roles.lib.said import said_yes
 from roles.lib.stop import Failed, Refused
-from roles.link_proof import judge as links
 from roles.link_proof import record, speed
+from roles.link_proof.eyes import Eyes
+from roles.link_proof.judge import judge as judge_links
 from roles.link_proof.plan import pairs, speed_port
 from roles.status import judge
 from roles.status.plan import Wanted, plan
@@ -64,15 +65,15 @@ def _end(state: State, lab: Lab, nodes: dict[str, Node], measures: bool) -> NoRe
     narrowed = {name: record.narrowed(proofs[name], records) for name in sights}
     speeds = {}
     if measures:
-        hosts = {host.name: host for host in state.inventory.get_active_hosts() if host.name in nodes}
+        hosts = {host.name: host for host in state.inventory.get_active_hosts()}
         virtual = lab.spec.virtual is not None
         seconds = speed.SECONDS_VIRTUAL if virtual else speed.SECONDS
-        speeds = speed.measure(hosts, pairs(lab), speed_port(lab), seconds)
+        speeds = speed.measure(hosts, sights, pairs(lab), speed_port(lab), seconds)
     asked = {host.name for host in (*state.inventory.get_active_hosts(), *state.failed_hosts)}
     findings: list[Finding] = [judge.unreachable(name) for name in sorted(asked - nodes.keys())]
     for node in nodes.values():
         findings += judge.judge(node.wanted, node.units, node.programs, node.health)
-    findings += links.judge(links.Eyes(proofs, sights, narrowed))
+    findings += judge_links(Eyes(proofs, sights, narrowed))
     findings += speed.judge(proofs, sights, speeds)
     say = as_json if "--json" in sys.argv else as_text
     print(say(Report(list(nodes.values()), proofs, sights, speeds, judge.worst_first(findings))), end="", flush=True)

@@ -15,8 +15,9 @@ import pytest
 from inventory.spec import Lab
 from roles.lib.finding import Finding
 from roles.link_proof import record, speed
+from roles.link_proof.eyes import Eyes
 from roles.link_proof.facts import Answer, Claim, Claims, Port, Sight, Sights
-from roles.link_proof.judge import Eyes, judge
+from roles.link_proof.judge import judge
 from roles.link_proof.operations import narrow_now, stops, strangers
 from roles.link_proof.plan import Pair, Peer, Proof, pairs, plan, rounds
 from tests.unit.test_roles_plans import FABRIC, lab
@@ -317,7 +318,7 @@ def test_a_switch_that_passes_small_packets_only(tmp_path: Path) -> None:
     assert finding.seen == "packets of 9000 bytes do not get to halo3, of 1500 they do"
     assert "look at the switch" in finding.fix
     assert stops(eyes.proofs, [finding]) == [], "cluster.py goes on with less"
-    assert {name: narrow_now(proof, [finding]) for name, proof in eyes.proofs.items()} == {
+    assert {name: narrow_now(proof.wires, [finding]) for name, proof in eyes.proofs.items()} == {
         "halo1": {"enp97s0": 1500},
         "halo2": {},
         "halo3": {"enp97s0": 1500},
@@ -362,6 +363,13 @@ def test_what_no_serve_uses_stops_nothing(tmp_path: Path) -> None:
     assert stops(eyes.proofs, used) == used
 
 
+def test_what_cannot_be_looked_with_is_said_and_nothing_else(tmp_path: Path) -> None:
+    eyes = silent(healthy(lab(tmp_path)), "halo1", ONE, lacks=frozenset({"ping", "iperf3"}))
+    assert said(eyes) == ["stop halo1: links: ping: is not there"]
+    eyes = sight(healthy(lab(tmp_path)), "halo1", lacks=frozenset({"arping"}))
+    assert said(eyes) == ["warn halo1: links: arping: is not there"]
+
+
 # --- speed
 
 
@@ -399,6 +407,12 @@ def test_the_receiver_listens_on_its_end_of_the_link_alone_and_not_for_long(tmp_
         ">/dev/null 2>&1 || true"
     )
     assert "-c 10.44.0.1 -B 10.44.0.0 -p 15201 -t 3 " in str(speed.send(pair, 15201, 3))
+
+
+def test_where_iperf3_is_not_nothing_is_started(tmp_path: Path) -> None:
+    pair = pairs(lab(tmp_path))[0]
+    sights = {"halo1": Sight(), "halo2": Sight(lacks=frozenset({"iperf3"}))}
+    assert speed.measure({}, sights, [pair], 15201, 1) == {pair: speed.Speed(problem="halo2 has no iperf3")}
 
 
 def slow(whole: Lab, *, there: float, usb4: dict[str, str] | None = None) -> list[Finding]:
