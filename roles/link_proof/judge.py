@@ -83,8 +83,10 @@ def _peer(eyes: Eyes, node: str, sight: Sight, wire: Wire, peer: Peer) -> Iterat
         seen = f"{peer.address} is also {', '.join(map(eyes.who, others))}"
         yield finding("duplicate address", seen, f"{planned} alone", fix)
     elif known and (others or (heard and wire.kind == "usb4")) and not rightly:
-        seen = f"at {wire.interface} is {', '.join(dict.fromkeys(map(eyes.who, (*others, *sorted(heard)))))}"
-        yield finding("wrong peer", seen, planned, _move(eyes, wire, peer, others or sorted(heard)))
+        # at a switch everybody is heard
+        there = [*others, *sorted(heard)] if wire.kind == "usb4" else others
+        seen = f"at {wire.interface} is {', '.join(dict.fromkeys(map(eyes.who, there)))}"
+        yield finding("wrong peer", seen, planned, _move(eyes, wire, peer, there))
         return
     if not answer.times:
         yield finding("half open", *_silence(eyes, node, sight, wire, peer, bool(rightly)))
@@ -121,4 +123,8 @@ def _silence(eyes: Eyes, node: str, sight: Sight, wire: Wire, peer: Peer, there:
     if beyond and not here:
         seen = f"what {node} sends arrives at {peer.node}, nothing comes back"
         return seen, expected, f"{fix}look at {wire.interface} of {node}, tc filter and nft list ruleset"
-    return f"nobody answers at {wire.interface}, which has a carrier", expected, f"{fix}look at both ends"
+    return (
+        f"nobody answers at {wire.interface}, which has a carrier",
+        expected,
+        f"{fix}look at both ends, and at what it is plugged into",
+    )

@@ -201,5 +201,7 @@ def stops(proofs: Mapping[str, Proof], findings: Iterable[Finding]) -> list[Find
 
 def narrow_now(wires: Iterable[Wire], findings: Iterable[Finding]) -> dict[str, int]:
     """Pure: the interfaces whose links do not pass what is planned, seen from any of their ends."""
-    links = {finding.rule.partition(": ")[0] for finding in findings if narrows(finding)}
+    found = list(findings)
+    links = {finding.rule.partition(": ")[0] for finding in found if narrows(finding)}
+    links -= {finding.rule.partition(": ")[0] for finding in found if _breaks(finding)}
     return {wire.interface: SAFE_MTU for wire in wires if wire.link in links}

@@ -23,12 +23,14 @@ def mtu(eyes: Eyes, node: str, sight: Sight, wire: Wire, port: Port) -> Iterator
         fix = f"cluster.py sets it again; what has changed it on {node}?"
         yield finding("MTU of an end", f"{port.mtu} on {wire.interface}", str(wanted), fix)
         return
+    if (wire.interface, wire.address) in sight.claimed:
+        return  # what comes back goes to another one, and that is said
     for peer in wire.peers:
         answer = sight.answers.get((wire.interface, peer.address), Answer())
         other = eyes.port(peer.node, peer.interface)
         asked = peer.node in eyes.sights
-        if asked and answer.macs and not any(eyes.is_at(mac, peer) for mac in answer.macs):
-            continue  # it is another one who answers, and that is said
+        if asked and not all(eyes.is_at(mac, peer) for mac in answer.macs):
+            continue  # another one answers, and that is said
         if answer.times and answer.passes < wanted and (other is None or other.mtu == wanted):
             small = f", of {answer.passes} they do" if answer.passes else ""
             seen = f"packets of {wanted} bytes do not get to {peer.node}{small}"

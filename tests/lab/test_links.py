@@ -10,6 +10,7 @@ import hashlib
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
@@ -304,7 +305,9 @@ def test_cables_in_each_others_ports(links: Lab) -> None:
 def test_a_box_that_is_not_of_the_lab_at_the_other_end(links: Lab) -> None:
     output("ip", "netns", "add", STRANGER)
     output("ip", "-n", netns(links, "halo2"), "link", "set", PLUG, "netns", STRANGER)
-    output("ip", "-n", STRANGER, "link", "set", PLUG, "up")
+    for interface in ("lo", PLUG):
+        output("ip", "-n", STRANGER, "link", "set", interface, "up")
+    time.sleep(4)  # its link-local address is probed for
     try:
         finds(
             links,

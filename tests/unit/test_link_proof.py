@@ -403,10 +403,10 @@ def test_what_iperf3_says() -> None:
 def test_the_receiver_listens_on_its_end_of_the_link_alone_and_not_for_long(tmp_path: Path) -> None:
     pair = pairs(lab(tmp_path))[0]
     assert str(speed.listen(pair, 15201, 3)) == (
-        "timeout 18 sh -c 'iperf3 -s -1 -B 10.44.0.1 -p 15201 && iperf3 -s -1 -B 10.44.0.1 -p 15201' "
+        "timeout 36 sh -c 'iperf3 -s -1 -B 10.44.0.1 -p 15201 && iperf3 -s -1 -B 10.44.0.1 -p 15201' "
         ">/dev/null 2>&1 || true"
     )
-    assert "-c 10.44.0.1 -B 10.44.0.0 -p 15201 -t 3 " in str(speed.send(pair, 15201, 3))
+    assert "-c 10.44.0.1 -B 10.44.0.0 -p 15201 --connect-timeout 2000 -t 3 " in str(speed.send(pair, 15201, 3))
 
 
 def test_where_iperf3_is_not_nothing_is_started(tmp_path: Path) -> None:
