@@ -54,7 +54,7 @@ def send(pair: Pair, port: int, seconds: int) -> StringCommand:
     client = f"timeout {GRACE} iperf3 -J {ends} --connect-timeout 2000 -t {seconds}"
     said = "echo \"$said\" | tr -d '\\n\\t'; echo"
     return StringCommand(
-        # The receiver takes a moment to listen, and one more between the two ways. iperf3 3.12 ends with 0 all the same.
+        # The receiver takes a moment to listen, and one more between the two ways. iperf3 3.12, refused, ends with 0.
         f'for way in "" -R; do tries=0; while said=$({client} $way 2>/dev/null); '
         "case $said in *'\"error\":'* | '') true ;; *) false ;; esac; do tries=$((tries + 1)); "
         f"if [ $tries -ge 8 ]; then {said}; exit; fi; sleep 0.5; done; {said}; done"

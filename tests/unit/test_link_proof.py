@@ -6,6 +6,7 @@ iproute2 6.1, iperf3 3.12), shortened where nothing is read.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -413,6 +414,32 @@ def test_where_iperf3_is_not_nothing_is_started(tmp_path: Path) -> None:
     pair = pairs(lab(tmp_path))[0]
     sights = {"halo1": Sight(), "halo2": Sight(lacks=frozenset({"iperf3"}))}
     assert speed.measure({}, sights, [pair], 15201, 1) == {pair: speed.Speed(problem="halo2 has no iperf3")}
+
+
+IPERF3 = """\
+#!/bin/sh
+echo "$*" >>{calls}
+if [ $(wc -l <{calls}) -le {refusals} ]; then echo '{refused}'; else echo '{speed}'; fi
+"""
+
+
+@pytest.mark.parametrize(("refusals", "calls"), [(0, 2), (3, 5), (99, 8)])
+def test_a_receiver_that_does_not_listen_yet_is_tried_again(tmp_path: Path, refusals: int, calls: int) -> None:
+    """iperf3 3.12 with -J ends with 0 where it was refused."""
+    pair = pairs(lab(tmp_path))[0]
+    log = tmp_path / "calls"
+    script = IPERF3.format(calls=log, refusals=refusals, refused=REFUSED, speed=SPEED)
+    for name, text in {"iperf3": script, "sleep": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    command = ["sh", "-c", str(speed.send(pair, 15201, 1))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found = speed.parse(done.stdout.splitlines())
+    assert (found.problem == "") is (refusals < 99)
+    lines = log.read_text().splitlines()
+    assert len(lines) == calls
+    assert lines[-1].endswith(" -R") is (refusals < 99)
 
 
 def slow(whole: Lab, *, there: float, usb4: dict[str, str] | None = None) -> list[Finding]:
