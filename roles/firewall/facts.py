@@ -8,6 +8,8 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.firewall import firewalld
 from roles.firewall.plan import LOADED, RULES, UNIT
+from roles.firewall.put_back import NAME
+from roles.lib.tentative import pending
 
 POLICY = (
     "busctl --json=short call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
@@ -38,6 +40,8 @@ class Firewalls:
     """It is enabled."""
     tuples: frozenset[str] = frozenset()
     """The rules that were added to ufw, as it keeps them."""
+    pending: bool = False
+    """A change of it waits for its confirmation (roles/lib/tentative.py)."""
 
 
 class FirewallStates(FactBase[Firewalls]):
@@ -45,6 +49,7 @@ class FirewallStates(FactBase[Firewalls]):
         names = " ".join(firewalld.ZONES)
         path = firewalld.path("$name")
         return StringCommand(
+            f"{pending(NAME)}"
             f"if systemctl is-active --quiet {UNIT} && systemctl is-enabled --quiet {UNIT} && "
             f"{{ sha256sum <{RULES}; nft -s list table inet halofleet; }} 2>/dev/null | cmp -s - {LOADED}; "
             "then echo loaded; fi; "
@@ -66,6 +71,7 @@ class FirewallStates(FactBase[Firewalls]):
             {name: frozenset(firewalld.running(answer)) for key, name, answer in named if key == "policy"},
             "ufw" in output,
             frozenset(rest for key, _, rest in said if key == "tuple"),
+            "pending" in output,
         )
 
     @staticmethod

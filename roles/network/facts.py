@@ -9,7 +9,9 @@ from typing import Any
 
 from pyinfra.api import FactBase, StringCommand
 
+from roles.lib.tentative import pending
 from roles.network.managers import CONF, MANAGERS, SYSCTL, detect
+from roles.network.put_back import NAME
 
 MARKER = "/run/halofleet-network.loaded"
 """Touched when the network manager was told to read our files."""
@@ -41,6 +43,8 @@ class Links:
     profiles: dict[str, str] = field(default_factory=dict)
     """What NetworkManager has of ours: the interface that the profile is for, the one that it is in use on."""
     devices: dict[str, Device] = field(default_factory=dict)
+    pending: bool = False
+    """A change of them waits for its confirmation (roles/lib/tentative.py)."""
 
 
 class LinkStates(FactBase[Links]):
@@ -54,7 +58,7 @@ class LinkStates(FactBase[Links]):
         newer = f'if [ -e {MARKER} ]; then [ "$f" -nt {MARKER} ]; else [ "$(stat -c %Y "$f")" -ge $booted ]; fi'
         ours = " ".join([*(f"{manager.prefix}*{manager.suffix}" for manager in MANAGERS.values()), CONF, SYSCTL])
         return StringCommand(
-            f"{detect(address)}"
+            f"{detect(address)}{pending(NAME)}"
             "if systemctl is-enabled --quiet systemd-networkd 2>/dev/null; then echo starts; fi; "
             'if [ -n "$nm" ]; then LC_ALL=C nmcli -t -f NAME,DEVICE connection show | '
             "sed -n 's/^halofleet-\\([^:]*\\):/profile \\1 /p'; fi; "
@@ -83,6 +87,7 @@ class LinkStates(FactBase[Links]):
             frozenset(said("unread")),
             {word[1]: word[2] for word in words if word[0] == "profile"},
             {item["ifname"]: _device(item, routes, frozenset(said("forwards"))) for item in listed[0]},
+            ["pending"] in words,
         )
 
     @staticmethod

@@ -108,6 +108,21 @@ class Network:
                 return Reply("".join(str(route) for route in self.routes if route.destination == "default"))
             case ["-4", "route", "show", destination] if destination[0].isdigit() and "/" not in destination:
                 return Reply("".join(str(route) for route in self.routes if route.destination == destination))
+            case ["-4", "route", "show"]:
+                connected = [
+                    f"{values['dst']} dev {values['dev']} proto kernel scope link src {values['prefsrc']}\n"
+                    for _, values in self._connected()
+                ]
+                return Reply("".join([*map(str, self.routes), *connected]))
+            case ["-4", "route", "add", destination, "via", gateway, "dev", name, *rest]:
+                return self._add_route(destination, gateway, name, rest)
+            case ["-4", "route", "add", network, "dev", _, "proto", "kernel", *_]:
+                if any(str(known) == network for known, _ in self._connected()):
+                    return Reply(stderr="RTNETLINK answers: File exists\n", status=2)
+                raise NotModelled(call)
+            case ["address", "add", address, "dev", name] if address not in self.addresses[name]:
+                self.addresses[name].append(address)
+                return Reply()
             case ["route", "delete", destination, "via", gateway, "dev", name]:
                 return self._delete_route(destination, gateway, name)
             case ["-o", "route", "show", "default"]:
@@ -141,6 +156,15 @@ class Network:
         if not found:
             return Reply(stderr="RTNETLINK answers: No such process\n", status=2)
         self.routes -= found
+        return Reply()
+
+    def _add_route(self, destination: str, gateway: str, name: str, rest: list[str]) -> Reply:
+        values = dict(zip(rest[::2], rest[1::2], strict=True))
+        route = Route(destination, gateway, name, values.pop("src", ""), values.pop("proto", ""))
+        assert not values
+        if any(known.destination == destination for known in self.routes):
+            return Reply(stderr="RTNETLINK answers: File exists\n", status=2)
+        self.routes.add(route)
         return Reply()
 
     def _connected(self) -> Iterator[tuple[IPv4Network, dict[str, Any]]]:

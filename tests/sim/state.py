@@ -50,6 +50,7 @@ class State:
         return (
             sorted(self.packages.installed),
             sorted(self.systemd.enabled),
+            dict(self.systemd.timers),
             addresses,
             dict(network.mtus),
             frozenset(network.routes),

@@ -10,7 +10,7 @@ from roles.firewall.firewalld import RELOAD, SAVED
 from roles.lib.stop import Refused
 from tests.sim.conftest import Stage
 from tests.sim.host import SimHost
-from tests.sim.test_firewall import LOAD, RULES, UNIT
+from tests.sim.test_firewall import CHECK, LOAD, RULES, UNIT
 
 Stages = Callable[..., Stage]
 
@@ -39,15 +39,15 @@ def test_a_worker_with_firewalld(stages: Stages) -> None:
     sim = before(stage, "firewalld")
     opened = [SAVED, "directory", wrote(IN), TELL]
     opened[1] = "mkdir -p /etc/firewalld/policies"
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, *opened]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, UNIT, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052)]}
     second = stage.run("firewall", sim)
     assert (second.flat, len(second.sent)) == ([], 2)
     stage.change(serves__chat__rpc_port=50060)
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, *opened]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50060)]}
     stage.change(serves__chat__workers=["halo3"])
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, SAVED, f"rm -f {IN}", TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, SAVED, f"rm -f {IN}", TELL]
     assert sim.firewalld.runs == {}
     assert stage.run("firewall", sim).flat == []
 
@@ -63,7 +63,7 @@ def test_a_middle_with_firewalld_passes_on_and_stops_to(stages: Stages) -> None:
         for one, other in (ways, ways[::-1])
     ]
     stage.changed.clear()
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, SAVED, f"rm -f {PASS}", TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, SAVED, f"rm -f {PASS}", TELL]
     assert list(sim.firewalld.runs) == ["halofleet-in"]
 
 
@@ -104,13 +104,13 @@ def test_firewalld_is_not_told_to_read_what_it_would_not_start_with(stages: Stag
 def test_a_worker_with_ufw(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
     sim = before(stage, "ufw")
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, f"ufw {PREPEND.format(50052)}"]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, UNIT, *LOAD, f"ufw {PREPEND.format(50052)}"]
     line = "allow tcp {} 10.44.0.1 any 10.44.0.0 in_thunderbolt0 comment=68616c6f666c656574"
     assert sim.ufw.lines() == [line.format(50052), SSH]
     assert stage.run("firewall", sim).flat == []
     stage.change(serves__chat__rpc_port=50060)
     ufw = [f"ufw {PREPEND.format(50060)}", f"ufw {DELETE.format(50052)}"]
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, *ufw]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, *ufw]
     assert sim.ufw.lines() == [line.format(50060), SSH]
     assert stage.run("firewall", sim).flat == []
     stage.change(serves__chat__workers=["halo3"])
@@ -134,7 +134,7 @@ def test_the_api_of_a_controller_with_ufw(stages: Stages) -> None:
     stage = stages("ubuntu", "halo1")
     sim = before(stage, "ufw")
     api = "ufw prepend allow in proto tcp from 10.43.0.0/24 to 0.0.0.0/0 port 8080 comment halofleet"
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, api]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, UNIT, *LOAD, api]
     assert stage.run("firewall", sim).flat == []
 
 
