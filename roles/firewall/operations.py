@@ -16,7 +16,6 @@ from roles.lib.paths import paths, write
 from roles.lib.remote import Commands, current, look
 from roles.lib.tentative import tentative
 
-
 PART = f"{ETC}/.firewall.nft.check"
 CHECK = f"umask 077; base64 -d >{PART} && nft -c -f {PART}; status=$?; rm -f {PART}; exit $status"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from roles.firewall import firewalld
 from roles.firewall.plan import LOADED, RULES, UNIT
 from roles.lib.layout import ETC
-from roles.lib.tentative import Change
+from roles.lib.tentative import FIREWALL, Change
 
-NAME = "firewall"
 UFW = ("/etc/ufw/user.rules", "/etc/ufw/user6.rules")
 PATHS = (
     RULES,
@@ -20,7 +19,7 @@ PATHS = (
 
 TABLE = f"{ETC}/.firewall.nft.before"
 
-# SELinux has nft in a domain of its own, which writes into a pipe of ours and not into a file, and reads what is in /etc.
+# SELinux has nft in a domain of its own: it writes into a pipe of ours and not into a file, and reads what is in /etc.
 KEEP = f"""\
     nft -s list table inet halofleet 2>/dev/null | cat >"$dir/table"
     if systemctl is-active --quiet {UNIT}; then : >"$dir/active"; fi
@@ -38,4 +37,4 @@ fi
 if grep -q '^/etc/ufw/' "$dir/changed"; then ufw reload; fi
 """
 
-CHANGE = Change(NAME, "the firewall", PATHS, KEEP, RESTORE, steps=1)
+CHANGE = Change(FIREWALL, "the firewall", PATHS, KEEP, RESTORE, steps=1)

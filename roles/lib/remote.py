@@ -45,8 +45,11 @@ def run(
 
 def connector_arguments(host: Host) -> dict[str, Any]:
     """The operation's own sudo and environment, as a connector takes them."""
-    given = host.current_op_global_arguments or {}
-    return {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS and value is not None}
+    return {
+        key: value
+        for key, value in (host.current_op_global_arguments or {}).items()
+        if key in CONNECTOR_ARGUMENT_KEYS and value is not None
+    }
 
 
 def read(host: Host, command: StringCommand, *, stdin: str | None = None) -> str:

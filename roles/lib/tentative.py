@@ -1,8 +1,8 @@
 """A change after which SSH may not find its way any more: the node takes it back by itself, unless it is confirmed.
 
 As `netplan try` does it, but nobody has to press Enter: before the first change a timer of the node's is armed, with
-copies of all that will be changed, and after the last one this machine disarms it over a new SSH connection. The one that
-is open proves nothing: a firewall lets it live. When this machine is killed in between, the timer still runs.
+copies of all that will be changed, and after the last one this machine disarms it over a new SSH connection. The one
+that is open proves nothing: a firewall lets it live. When this machine is killed in between, the timer still runs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from roles.lib.layout import STATE
 from roles.lib.remote import Commands, call, connector_arguments
 from roles.lib.render import render
 from roles.lib.stop import Failed
+
+NETWORK, FIREWALL = "network", "firewall"
+"""The changes that there are, by name."""
 
 FOLDER = f"{STATE}/put-back"
 ANSWER_SECONDS = 40
@@ -82,8 +85,8 @@ def tentative(host: Host, change: Change, commands: Commands, *, pending: bool) 
             yield first
             yield from commands
     except BaseException:  # GeneratorExit, where a command failed: pyinfra asks for no more
-        text = f"{change.what}: half changed. {change.seconds} s after the change began the node puts back what was there"
-        text += f", unless a run comes first; journalctl -u {change.unit} on it tells"
+        text = f"{change.what}: changed by half. {change.seconds} s after the change began the node puts back what was "
+        text += f"there, unless a run comes first; journalctl -u {change.unit} on {host.name} tells"
         host.log_styled(text, fg="red", log_func=logger.error)
         raise
     yield _confirm(change)
@@ -94,7 +97,10 @@ def _confirm(change: Change) -> FunctionCommand:
         deadline = time.monotonic() + change.seconds + PUT_BACK_SECONDS
         while (said := _ask_anew(host, change)) is None:
             if time.monotonic() > deadline:
-                raise Failed(f"{host.name}: {_silent(change)} and should have put back what was there; it does not answer")
+                raise Failed(
+                    f"{host.name}: {_silent(change)}. By now it should have put back what was there, and it still does "
+                    "not answer: look at its console"
+                )
             time.sleep(1)
         if said != ["confirmed"]:
             back = " ".join(said[1:]) or "no file had changed yet"

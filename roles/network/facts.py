@@ -9,9 +9,8 @@ from typing import Any
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.lib.tentative import pending
+from roles.lib.tentative import NETWORK, pending
 from roles.network.managers import CONF, MANAGERS, SYSCTL, detect
-from roles.network.put_back import NAME
 
 MARKER = "/run/halofleet-network.loaded"
 """Touched when the network manager was told to read our files."""
@@ -58,7 +57,7 @@ class LinkStates(FactBase[Links]):
         newer = f'if [ -e {MARKER} ]; then [ "$f" -nt {MARKER} ]; else [ "$(stat -c %Y "$f")" -ge $booted ]; fi'
         ours = " ".join([*(f"{manager.prefix}*{manager.suffix}" for manager in MANAGERS.values()), CONF, SYSCTL])
         return StringCommand(
-            f"{detect(address)}{pending(NAME)}"
+            f"{detect(address)}{pending(NETWORK)}"
             "if systemctl is-enabled --quiet systemd-networkd 2>/dev/null; then echo starts; fi; "
             'if [ -n "$nm" ]; then LC_ALL=C nmcli -t -f NAME,DEVICE connection show | '
             "sed -n 's/^halofleet-\\([^:]*\\):/profile \\1 /p'; fi; "

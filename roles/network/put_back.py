@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from roles.lib.tentative import Change
+from roles.lib.tentative import NETWORK, Change
+from roles.network.facts import MARKER
 from roles.network.managers import PATTERNS
 from roles.network.plan import Network
-
-NAME = "network"
 
 KEEP = """\
     ip -o -4 address | awk '{print $2, $4}' >"$dir/addresses"
@@ -23,9 +22,9 @@ if [ ! -e "$dir/networkd-enabled" ] && systemctl is-enabled --quiet systemd-netw
     systemctl disable --quiet systemd-networkd
 fi
 if systemctl is-active --quiet systemd-networkd; then
-    if [ -e "$dir/networkd-active" ]; then
-        systemctl reload systemd-networkd
-    else
+    systemctl reload systemd-networkd
+    if [ ! -e "$dir/networkd-active" ]; then
+        sleep 2 # it takes away what it has set up itself
         systemctl stop systemd-networkd.socket systemd-networkd.service
     fi
 fi
@@ -48,7 +47,8 @@ for try in $(seq 20); do
     if [ -z "$(missing)" ]; then break; fi
     sleep 0.5
 done
-missing | while read -r device address; do ip address add "$address" dev "$device"; done
+missing >"$dir/missing"
+while read -r device address; do ip address add "$address" dev "$device"; done <"$dir/missing"
 while read -r route; do ip -4 route add $route 2>/dev/null; done <"$dir/routes"
 while IFS=: read -r file value; do
     if [ "$(cat "$file")" != "$value" ]; then echo "$value" >"$file"; fi
@@ -57,4 +57,4 @@ done <"$dir/forwarding"
 
 
 def change(network: Network) -> Change:
-    return Change(NAME, "the links", PATTERNS, KEEP, RESTORE, steps=len(network.interfaces))
+    return Change(NETWORK, "the links", (*PATTERNS, MARKER), KEEP, RESTORE, steps=len(network.interfaces))

@@ -6,9 +6,10 @@ import shlex
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.firewall.facts import BROKEN
+from roles.firewall.broken import BROKEN
 from roles.gpu.plan import traces
 from roles.network.managers import detect
+from roles.preflight import way
 from roles.preflight.plan import Snapshot
 
 LOCK = "/run/halofleet.lock"
@@ -37,7 +38,7 @@ class Snapshots(FactBase[Snapshot]):
             # an address that is on no interface is translated on its way: then the way out is the way in
             "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh_interface \\1/p' | head -n 1; "
             f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
-            f"{detect(address)}{BROKEN}"
+            f"{detect(address)}{BROKEN}{way.WAY}"
             f"{_lock(lock)}"
         )
 
@@ -57,6 +58,7 @@ class Snapshots(FactBase[Snapshot]):
             broken=tuple(value for key, value in pairs if key == "broken"),
             masters=dict(value.split(" ", 1) for key, value in pairs if key == "master"),
             gpu="gpu" in values,
+            way=way.process(output),
         )
 
     @staticmethod

@@ -18,6 +18,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine, make_unix_command
 
 from roles.lib.connector import HaloConnector
 from roles.lib.jobs import RUNNER
+from roles.lib.stop import Failed
 from tests.sim.host import SimHost
 from tests.sim.shell import NotModelled
 
@@ -113,7 +114,8 @@ class SimConnector(HaloConnector):
 
     @contextmanager
     def anew(self) -> Iterator[HaloConnector]:
-        self._alive()
+        if self.dies_after is not None and self.changes >= self.dies_after:
+            raise Failed("the control machine is gone")  # it was killed, and tries nothing again
         if not self.sim.answers():
             raise ConnectError("Could not connect (timed out)")
         yield self

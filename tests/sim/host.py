@@ -296,6 +296,8 @@ class SimHost(State):
         entry = self.root / f"proc/{self.shell.session}"
         entry.mkdir()
         (entry / "comm").write_text("sshd-session\n")
+        client = self.network.management.network.network_address + 1
+        (entry / "environ").write_text(f"LANG=C.UTF-8\0SSH_CLIENT={client} 51000 22\0")
         stat = STAT.format(pid=self.shell.session, comm="sshd-session", parent=70, start=self.sessions)
         (entry / "stat").write_text(stat)
 

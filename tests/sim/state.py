@@ -15,8 +15,11 @@ from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
 from tests.sim.systemd import Systemd
 
-VOLATILE = re.compile(r"/proc/|/run/halofleet\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
-"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
+VOLATILE = re.compile(
+    r"/proc/|/run/halofleet\.lock|/run/halofleet-put-back-|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|"
+    r"/var/lib/halofleet/put-back|/dev/"
+)
+"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs, what was put back."""
 
 
 class State:

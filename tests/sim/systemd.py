@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.sim.shell import Call, NotModelled, Reply
 from tests.sim.units import FOLDER, Manager, Unit, quoted
 
-
 PUT_BACK = "halofleet-put-back-"
 
 
@@ -148,9 +147,9 @@ class Systemd(Manager):
                 unit.startswith("--unit=halofleet-") and description.startswith("--description=") and out and err
             ):
                 log = out.removeprefix("StandardOutput=append:")
-            case ["--quiet", unit, after, "--timer-property=AccuracySec=100ms", _, "/bin/sh", path] if (
-                unit.startswith(f"--unit={PUT_BACK}") and after.startswith("--on-active=")
-            ):
+            case ["--quiet", unit, after, "--timer-property=AccuracySec=100ms", _, "/bin/sh", path] if unit.startswith(
+                f"--unit={PUT_BACK}"
+            ) and after.startswith("--on-active="):
                 name = unit.removeprefix("--unit=")
                 if name in self.timers:
                     error = f"Failed to start transient timer unit: Unit {name}.timer was already loaded"

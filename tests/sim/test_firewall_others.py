@@ -37,17 +37,16 @@ def before(stage: Stage, firewall: str) -> SimHost:
 def test_a_worker_with_firewalld(stages: Stages) -> None:
     stage = stages("fedora", "halo2")
     sim = before(stage, "firewalld")
-    opened = [SAVED, "directory", wrote(IN), TELL]
-    opened[1] = "mkdir -p /etc/firewalld/policies"
-    assert stage.run("firewall", sim).flat == [CHECK, RULES, UNIT, *LOAD, *opened]
+    opened = ["mkdir -p /etc/firewalld/policies", wrote(IN), TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, UNIT, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052)]}
     second = stage.run("firewall", sim)
     assert (second.flat, len(second.sent)) == ([], 2)
     stage.change(serves__chat__rpc_port=50060)
-    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, *opened]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50060)]}
     stage.change(serves__chat__workers=["halo3"])
-    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, SAVED, f"rm -f {IN}", TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, *LOAD, f"rm -f {IN}", TELL]
     assert sim.firewalld.runs == {}
     assert stage.run("firewall", sim).flat == []
 
@@ -63,7 +62,7 @@ def test_a_middle_with_firewalld_passes_on_and_stops_to(stages: Stages) -> None:
         for one, other in (ways, ways[::-1])
     ]
     stage.changed.clear()
-    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, SAVED, f"rm -f {PASS}", TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, *LOAD, f"rm -f {PASS}", TELL]
     assert list(sim.firewalld.runs) == ["halofleet-in"]
 
 
@@ -86,7 +85,7 @@ def test_what_is_open_for_now_only_stays_open(stages: Stages) -> None:
     sim = before(stage, "firewalld")
     sim.firewalld.now = "8022/tcp"
     run = stage.run("firewall", sim, dies_after=99)
-    assert (run.ended, run.flat[-1]) == (False, SAVED)
+    assert (run.ended, run.flat, run.guards) == (False, [CHECK, SAVED], []), "and nothing was changed"
     assert sim.firewalld.now == "8022/tcp"
     assert not sim.files.real(IN).exists()
 

@@ -202,6 +202,7 @@ class Manager:
                 self.start(name)
 
     def daemon_reload(self) -> None:
+        self.enabled = {name for name in self.enabled if self.masked(name) or self.file(name) is not None}
         for unit in list(self.units.values()):
             text = self.file(unit.name)
             if text is not None:
