@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from roles.firewall import operations as firewall
+from roles.firewall.plan import files as firewall_files
 from roles.lib import tentative
 from roles.lib.paths import File
+from roles.lib.remote import call
 from roles.network import operations as network
 from roles.network.managers import MANAGERS
+from roles.network.managers import files as link_files
 from tests.sim.conftest import Stage
 from tests.sim.connector import SimConnector
 from tests.sim.host import SimHost
@@ -63,18 +66,18 @@ def settled(stage: Stage, role: str, neighbour: str) -> SimHost:
 def cutting(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on what the role writes cuts SSH."""
     if role == "firewall":
-        files = firewall.files
 
         def closed(plan: Any) -> tuple[File, ...]:
-            return tuple(replace(file, content=file.content.replace("22 accept", "22 drop")) for file in files(plan))
+            return tuple(
+                replace(file, content=file.content.replace("22 accept", "22 drop")) for file in firewall_files(plan)
+            )
 
         monkeypatch.setattr(firewall, "files", closed)
         return
-    own = network.files
 
     def away(plan: Any, name: str, active: Any) -> tuple[File, ...]:
         foreign = replace(plan.interfaces[0], name="host0", address=FOREIGN, routes=())
-        return own(replace(plan, interfaces=(*plan.interfaces, foreign)), name, active)
+        return link_files(replace(plan, interfaces=(*plan.interfaces, foreign)), name, active)
 
     monkeypatch.setattr(network, "files", away)
 
@@ -173,7 +176,7 @@ def test_what_was_killed_before_its_confirmation_is_confirmed_by_the_next(
     stage = stages(flavour, "halo2")
     sim = settled(stage, role, neighbour)
     with monkeypatch.context() as patch:
-        patch.setattr(tentative, "_confirm", lambda _: tentative.call(lambda _: False))
+        patch.setattr(tentative, "_confirm", lambda _: call(lambda _: False))
         assert not stage.run(role, sim, dies_after=999).ended
     assert list(sim.systemd.timers) == [UNIT.format(role)]
     dry = stage.run(role, sim, dry=True)

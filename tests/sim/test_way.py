@@ -29,7 +29,12 @@ def file(path: str, text: str) -> Callable[[SimHost], None]:
 
 
 def address(name: str, own: str) -> Callable[[SimHost], None]:
-    return lambda sim: sim.network.addresses.setdefault(name, []).append(own)
+    def change(sim: SimHost) -> None:
+        sim.network.addresses.setdefault(name, []).append(own)
+        sim.network.mtus[name] = 1500
+        sim.network.set_forwarding(name, on=False)
+
+    return change
 
 
 def routes(*found: Route) -> Callable[[SimHost], None]:
@@ -78,8 +83,8 @@ CUTS = {
         "subnet of ethernet 10.45.0.0/24: it has 10.45.0.53, a DNS server",
     ),
     "network of the way in": (
-        address("host0", "10.44.3.2/8"),
-        "links_range 10.44.0.0/16: it overlaps 10.0.0.0/8 of host0, which SSH needs",
+        address("host0", "10.44.3.2/20"),
+        "links_range 10.44.0.0/16: it overlaps 10.44.0.0/20 of host0, which SSH needs",
     ),
     "address of another": (
         address("docker0", "10.45.0.1/29"),
@@ -87,11 +92,11 @@ CUTS = {
     ),
     "default route": (
         routes(DEFAULT, Route("default", "192.168.9.1", "thunderbolt0")),
-        "interface thunderbolt0: the way to the control machine, or the default route",
+        "interface thunderbolt0: the way to the control machine or the default route",
     ),
     "way back": (
-        routes(DEFAULT, Route("172.20.0.0/16", "192.168.9.1", "thunderbolt1")),
-        "interface thunderbolt1: the way to the control machine, or the default route",
+        routes(DEFAULT, Route("172.20.0.0/16", "192.168.9.1", "thunderbolt0")),
+        "interface thunderbolt0: the way to the control machine or the default route",
     ),
     "port": (client("10.43.0.1", 50052), "port 50052: sshd listens on it"),
 }
@@ -107,6 +112,7 @@ def test_what_would_cut_ssh_is_refused(stages: Stages, case: str) -> None:
     change(sim)
     if case == "way back":
         client("172.20.1.1")(sim)
+        address("thunderbolt0", "192.168.9.2/24")(sim)
     before = sim.state()
     with pytest.raises(Refused) as refused:
         stage.run("preflight", sim)
