@@ -7,13 +7,15 @@ from dataclasses import replace
 from pyinfra.context import host
 
 from roles import base, firewall, network, preflight
+from roles.firewall.plan import Firewall
 from roles.lib.end import every_node_answers
 from roles.lib.paths import File
+from roles.network.plan import Network
 
 lab, name, cut = host.data.lab, host.name, host.data.get("cut", "")
 
 
-def _closed(plan: firewall.Firewall) -> tuple[File, ...]:
+def _closed(plan: Firewall) -> tuple[File, ...]:
     """What is open lives on, as in most firewalls; nobody new comes in."""
     ssh = f"tcp dport {plan.ssh} "
     return tuple(
@@ -22,7 +24,7 @@ def _closed(plan: firewall.Firewall) -> tuple[File, ...]:
     )
 
 
-def _away(plan: network.Network, manager: str, active: Iterable[str]) -> tuple[File, ...]:
+def _away(plan: Network, manager: str, active: Iterable[str]) -> tuple[File, ...]:
     """The interface that SSH comes in by gets another address."""
     foreign = replace(plan.interfaces[0], name="host0", address="10.99.0.1/24", routes=())
     return network.managers.files(replace(plan, interfaces=(*plan.interfaces, foreign)), manager, active)
