@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import difflib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -29,6 +30,8 @@ class Directory:
 
 @dataclass(frozen=True)
 class File:
+    """content: bytes of somebody else's that are no text stand in it as os.fsdecode() shows them."""
+
     path: str
     content: str
     mode: str = "644"
@@ -36,8 +39,12 @@ class File:
     group: str = "root"
 
     @property
+    def bytes(self) -> bytes:
+        return self.content.encode(errors="surrogateescape")
+
+    @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.content.encode()).hexdigest()
+        return hashlib.sha256(self.bytes).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -113,23 +120,37 @@ def paths(wanted: tuple[Wanted, ...], patterns: tuple[str, ...] = ()) -> Command
     inventory leaves no file behind.
     """
     host = current()
-    seen = look(host, PathStates, paths=tuple(item.path for item in wanted), patterns=patterns)
+    seen = look(host, PathStates, **asked(wanted, patterns))
+    items = differing(host, wanted, seen)
+    if not items:
+        host.noop(f"{len(wanted)} paths are as they should be")
+    yield from changes(host, items, seen)
+
+
+def asked(wanted: tuple[Wanted, ...], patterns: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """What PathStates is asked with."""
+    return {"paths": tuple(item.path for item in wanted), "patterns": patterns}
+
+
+def differing(host: Host, wanted: tuple[Wanted, ...], seen: dict[str, Seen]) -> list[Wanted]:
+    """What has to be touched, of all that was looked at. Raises Failed where that cannot be."""
     known = {item.path for item in wanted}
     strays = [Absent(path) for path, state in seen.items() if path not in known and state.kind != "absent"]
-    changes = [item for item in (*wanted, *strays) if differs(item, seen[item.path])]
-    for item in changes:
+    found = [item for item in (*wanted, *strays) if differs(item, seen[item.path])]
+    for item in found:
         if isinstance(item, File) and seen[item.path].kind in ("directory", "other"):
             raise Failed(
                 f"{host.name}: {item.path} is a {seen[item.path].kind}; expected: a file. Move it out of the way"
             )
-    if not changes:
-        host.noop(f"{len(wanted)} paths are as they should be")
-        return
+    return found
+
+
+def changes(host: Host, items: list[Wanted], seen: dict[str, Seen]) -> Iterator[StringCommand]:
+    """The commands that make them so."""
     if host.state.config.DIFF:
-        for item in changes:
-            _show(host, item, seen[item.path])
-    for item in changes:
-        yield _change(item)
+        for item in items:
+            show(host, item, seen[item.path])
+    yield from map(_change, items)
 
 
 def _change(item: Wanted) -> StringCommand:
@@ -158,7 +179,7 @@ def write(item: File) -> StringCommand:
     steps = StringCommand("umask 077; rm -f", part, "&& base64 -d >", part)
     steps = StringCommand(steps, "&& chown", f"{item.owner}:{item.group}", part, "&& chmod", item.mode, part)
     steps = StringCommand(steps, "&& mv -fT", part, final, "&&", _relabel(item.path))
-    return StringCommand(steps, _stdin=base64.b64encode(item.content.encode()).decode() + "\n")
+    return StringCommand(steps, _stdin=base64.b64encode(item.bytes).decode() + "\n")
 
 
 def _relabel(path: str) -> StringCommand:
@@ -166,7 +187,8 @@ def _relabel(path: str) -> StringCommand:
     return StringCommand("if command -v restorecon >/dev/null; then restorecon", QuoteString(path), "; fi")
 
 
-def _show(host: Host, item: Wanted, seen: Seen) -> None:
+def show(host: Host, item: Wanted, seen: Seen) -> None:
+    """What --diff says of a path that differs."""
     match item:
         case File():
             before = look(host, FileText, path=item.path) if seen.kind == "file" else ""

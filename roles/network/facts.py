@@ -41,6 +41,8 @@ class Links:
     profiles: dict[str, str] = field(default_factory=dict)
     """What NetworkManager has of ours: the interface that the profile is for, the one that it is in use on."""
     devices: dict[str, Device] = field(default_factory=dict)
+    there: frozenset[str] = frozenset()
+    """Every interface, with and without an address."""
 
 
 class LinkStates(FactBase[Links]):
@@ -60,6 +62,7 @@ class LinkStates(FactBase[Links]):
             "sed -n 's/^halofleet-\\([^:]*\\):/profile \\1 /p'; fi; "
             f"{booted}"
             f'for f in {ours}; do if [ -e "$f" ] && {newer}; then echo "unread $f"; fi; done; '
+            "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/there \\1/'; "
             "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding | sed 's,.*/\\(.*\\)/forwarding,forwards \\1,'; "
             "ip -j -4 address show; ip -j -4 route show"
         )
@@ -83,6 +86,7 @@ class LinkStates(FactBase[Links]):
             frozenset(said("unread")),
             {word[1]: word[2] for word in words if word[0] == "profile"},
             {item["ifname"]: _device(item, routes, frozenset(said("forwards"))) for item in listed[0]},
+            frozenset(said("there")),
         )
 
     @staticmethod

@@ -49,9 +49,16 @@ def links_up(network: Network) -> Commands:
         now = look(host, LinkStates, address=str(network.management))
     starts = now.manager != NETWORKD or (now.starts and NETWORKD in now.active)
     strays = list(stray(network, now))
-    changed = [interface for interface in network.interfaces if differs(interface, now, network.links_range)]
+    missing = absent(network, now)
+    for interface in missing:
+        host.log(f"{interface.name} is not there yet ({interface.purpose}); what it gets when it comes is written")
+    changed = [
+        interface
+        for interface in network.interfaces
+        if interface not in missing and differs(interface, now, network.links_range)
+    ]
     if starts and not (wrote or changed or strays or now.unread or forgotten(network, now)):
-        host.noop(f"{len(network.interfaces)} links are as planned")
+        host.noop(f"{len(network.interfaces) - len(missing)} links are as planned")
         return
     if not starts:
         yield StringCommand("systemctl enable --now --quiet systemd-networkd")
@@ -66,6 +73,11 @@ def links_up(network: Network) -> Commands:
         yield StringCommand(manager.up.format(dev=shlex.quote(interface.name)))
         yield StringCommand(wait(interface, manager))
     yield StringCommand("touch", MARKER)
+
+
+def absent(network: Network, now: Links) -> list[Interface]:
+    """Pure: a USB4 interface comes with the peer, and the manager's file is there before it."""
+    return [interface for interface in network.interfaces if interface.name not in now.there]
 
 
 def forgotten(network: Network, now: Links) -> bool:

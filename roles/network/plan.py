@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from inventory.spec import Lab
-from inventory.spec.topology.links import Link
 from inventory.spec.topology.network import Route
+from roles.network.ports import purpose
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def plan(lab: Lab, name: str) -> Network:
     found = [
         Interface(
             name=end.interface,
-            purpose=_purpose(link, name),
+            purpose=purpose(link, name),
             address=str(end.address),
             mtu=link.mtu,
             routes=tuple(route for route in network.routes if route.interface == end.interface),
@@ -48,12 +48,6 @@ def plan(lab: Lab, name: str) -> Network:
         for link, end in network.ends
     ]
     if network.loopback is not None:  # first: the routes name it as their source
-        purpose = "this node's address for nodes that have no link to it"
-        found.insert(0, Interface("lo", purpose, f"{network.loopback}/32", None, (), forwards=False))
+        why = "this node's address for nodes that have no link to it"
+        found.insert(0, Interface("lo", why, f"{network.loopback}/32", None, (), forwards=False))
     return Network(tuple(found), lab.spec.links_range, lab.node(name).address)
-
-
-def _purpose(link: Link, name: str) -> str:
-    if link.kind == "ethernet":
-        return f"the fabric {link.name}"
-    return f"the cable to {next(end.node for end in link.ends if end.node != name)}"

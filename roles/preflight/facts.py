@@ -9,6 +9,7 @@ from pyinfra.api import FactBase, StringCommand
 from roles.firewall.facts import BROKEN
 from roles.gpu.plan import traces
 from roles.network.managers import detect
+from roles.network.ports import LOOK, MODULE, parse
 from roles.preflight.plan import Snapshot
 
 LOCK = "/run/halofleet.lock"
@@ -19,11 +20,12 @@ KEEPALIVE_SECONDS (roles/lib/connector.py)."""
 
 class Snapshots(FactBase[Snapshot]):
     """address: where SSH reaches the node. lock: the line to hold the node's lock with; empty to leave the lock alone.
+    ports: interfaces are to get their names there.
 
     The lock is a file in /run that names the SSH session of its holder: it is held as long as that session lives.
     """
 
-    def command(self, address: str, lock: str) -> StringCommand:
+    def command(self, address: str, lock: str, ports: bool) -> StringCommand:
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             # not -m: Ubuntu 26.04's df (uutils) has no such option
@@ -37,13 +39,15 @@ class Snapshots(FactBase[Snapshot]):
             # an address that is on no interface is translated on its way: then the way out is the way in
             "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh_interface \\1/p' | head -n 1; "
             f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
+            f"if [ -d /sys/module/{MODULE} ] || modprobe -n -q {MODULE} 2>/dev/null; then echo module there; fi; "
+            f"{LOOK if ports else ''}"
             f"{detect(address)}{BROKEN}"
             f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
         pairs = [line.split(" ", 1) for line in output]
-        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken")}
+        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken", "port")}
         return Snapshot(
             os=values.get("os", ""),
             arch=values.get("arch", ""),
@@ -57,6 +61,9 @@ class Snapshots(FactBase[Snapshot]):
             broken=tuple(value for key, value in pairs if key == "broken"),
             masters=dict(value.split(" ", 1) for key, value in pairs if key == "master"),
             gpu="gpu" in values,
+            ports=parse(output),
+            udev="udev" in values,
+            module="module" in values,
         )
 
     @staticmethod

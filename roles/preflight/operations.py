@@ -22,6 +22,7 @@ from roles.llama_server import keys
 from roles.models import here, there
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, Snapshot, judge, judge_access
+from roles.preflight.ports import judge_ports
 
 TOPIC = "preflight"
 PATIENCE_SECONDS = 4
@@ -36,7 +37,8 @@ def holder() -> str:
 def locking(host: Host, expected: Expected) -> tuple[Snapshot, Box]:
     """The node as it is; when the run is for real, the node's lock is taken in the same command."""
     lock = holder() if host.state.is_executing else ""
-    snapshot = Question(Snapshots, {"address": str(expected.address), "lock": lock})
+    asked = {"address": str(expected.address), "lock": lock, "ports": bool(expected.ports)}
+    snapshot = Question(Snapshots, asked)
     for _ in range(PATIENCE_SECONDS):
         seen, box = look_both(host, snapshot, Question(Boxes))
         if not (seen.lock and host.state.is_executing):
@@ -64,11 +66,16 @@ def collected(expected: Expected) -> Commands:
     builds = any(each.builder == host.name and not artifact.is_cached(each) for each in expected.releases)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
     said = doctor.against(box, host.name, expected.box)
+    at_ports = judge_ports(expected, seen)
     board(host.state, TOPIC)[host.name] = [
         *judge(expected, seen, builds=builds),
+        *(finding for finding in at_ports if finding.severity == "stop"),
         *judge_local(expected, lacking),
         *(finding for finding in said if finding.severity == "stop"),
     ]
+    for finding in at_ports:
+        if finding.severity == "warn":
+            host.log(f"warning: {finding}")
     if rules := dict.fromkeys(finding.rule for finding in said if finding.severity == "warn"):
         host.log(f"the doctor warns: {', '.join(rules)}; deploys/preflight.py says what to do")
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")

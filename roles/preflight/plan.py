@@ -8,7 +8,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from inventory.spec import Lab
-from inventory.spec.topology.links import End
 from roles.doctor import judge as doctor
 from roles.doctor.patient import Expected as Box
 from roles.lib.finding import Finding
@@ -17,6 +16,7 @@ from roles.llama_cpp.plan import plan as release_plan
 from roles.models.plan import Model
 from roles.models.plan import plan as models_plan
 from roles.network.managers import NETWORKD
+from roles.network.ports import Port, Seen, needs_module, ports
 
 LOCK_FIX = "wait for it to end; when its machine is gone, its lock is too, a minute later"
 
@@ -41,10 +41,15 @@ class Expected:
     os: str
     arch: str
     interfaces: tuple[str, ...]
+    """Those that lab.yml calls by their own names, so that they have to be there."""
+    ports: tuple[Port, ...] = ()
+    """The others: their interfaces get their names from us."""
+    nodes: frozenset[str] = frozenset()
+    """All of the lab."""
+    module: bool = False
+    """The kernel needs the one for USB4 networking."""
     forwards: bool = False
     """The node is in the middle of a way."""
-    unable: tuple[tuple[str, str], ...] = ()
-    """What the inventory asks for and this version of halofleet cannot do: the field and its value."""
     key_files: tuple[tuple[str, Path], ...] = ()
     """Keys that the user has chosen, by serve: files on the control machine."""
     models: tuple[Model, ...] = ()
@@ -76,10 +81,16 @@ class Snapshot:
     """Which program keeps the links; empty where the host has none that can."""
     broken: tuple[str, ...] = ()
     """Firewalls that are meant to run and do not, each with its state."""
+    ports: tuple[Seen, ...] = ()
+    """Interfaces with hardware behind them; looked at only where one is to get its name."""
+    udev: bool = False
+    module: bool = False
+    """The kernel has USB4 networking."""
 
 
 def plan(lab: Lab, name: str) -> Expected:
-    interfaces = tuple(end.interface for end in lab.ends(name) if not _unnamed(lab, end))
+    named = ports(lab, name)
+    own = {port.interface for port in named}
     node = lab.node(name)
     return Expected(
         node=name,
@@ -87,9 +98,11 @@ def plan(lab: Lab, name: str) -> Expected:
         releases=release_plan(lab, name),
         os=node.os,
         arch=arch_of(lab),
-        interfaces=interfaces,
+        interfaces=tuple(end.interface for end in lab.ends(name) if end.interface not in own),
+        ports=named,
+        nodes=frozenset(lab.nodes),
+        module=needs_module(lab, name),
         forwards=bool(lab.network(name).passages),
-        unable=unable(lab, name),
         key_files=tuple(
             (serve_name, serve.api_key_file)
             for serve_name, serve in lab.spec.serves.items()
@@ -98,16 +111,6 @@ def plan(lab: Lab, name: str) -> Expected:
         models=models_plan(lab, name),
         box=doctor.expected(lab, name),
     )
-
-
-def unable(lab: Lab, name: str) -> tuple[tuple[str, str], ...]:
-    """Fields of the language whose roles are still to come."""
-    return tuple((f"port of {end.interface}", end.port or "left out") for end in lab.ends(name) if _unnamed(lab, end))
-
-
-def _unnamed(lab: Lab, end: End) -> bool:
-    """The interface has yet to get its name; virtual hosts' have it."""
-    return end.named and lab.spec.virtual is None
 
 
 def judge_access(expected: Expected, seen: Snapshot) -> list[Finding]:
@@ -131,9 +134,6 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
     found = judge_access(expected, seen)
     if not seen.root:
         return found  # nothing else could be seen
-    for what, value in expected.unable:
-        fix = "leave it out, or wait for the version that can"
-        found.append(stop(what, value, "what this version of halofleet can do", fix))
     if seen.os != expected.os:
         found.append(stop("os", seen.os or "unknown", expected.os, f"write nodes.{expected.node}.os: {seen.os}"))
     if seen.arch != expected.arch:
@@ -143,7 +143,7 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
     elif expected.forwards and seen.manager == NETWORKD and seen.systemd < FORWARDS_FROM:
         fix = "let a node with a newer system be in the middle, or add a cable past this one"
         found.append(stop("systemd of a node in the middle", str(seen.systemd), f"{FORWARDS_FROM} or newer", fix))
-    if expected.interfaces and seen.systemd and not seen.manager:
+    if (expected.interfaces or expected.ports) and seen.systemd and not seen.manager:
         fix = "systemctl enable --now NetworkManager, or systemd-networkd"
         found.append(stop("network manager", "none", "systemd-networkd or NetworkManager", fix))
     for firewall in seen.broken:
