@@ -16,10 +16,8 @@ RELOAD = "udevadm control --reload"
 TRIGGER = "udevadm trigger --action=add --settle --subsystem-match=net --property-match=ID_PATH={path}"
 THERE = "ip -o link show dev {dev} >/dev/null 2>&1"
 # Older systemd leaves the name of an interface that is up (udev-event.c: "is already up, cannot rename").
-NAME = (
-    f"{TRIGGER}; {THERE} || {{{{ {THERE.replace('dev}', 'old}')} && ip link set dev {{old}} down && {TRIGGER}; }}}}; "
-    f"{THERE} || {{{{ echo {{trouble}} >&2; exit 1; }}}}"
-)
+ONCE_MORE = f"{THERE} || {{{{ ip link set dev {{old}} down && {TRIGGER}; }}}}; "
+AT_LAST = f"{THERE} || {{{{ echo {{trouble}} >&2; exit 1; }}}}"
 FREE = "ip link set dev {dev} down && ip link set dev {dev} name {kernel}%d"
 """The kernel puts the first free number."""
 
@@ -38,20 +36,25 @@ def strangers(ports: Sequence[Port], seen: Sequence[Seen]) -> list[Seen]:
 
 def renames(ports: Sequence[Port], seen: Sequence[Seen]) -> Iterator[str]:
     """The commands that lead to every interface at a port having its name, and no other having it."""
-    for freed in strangers(ports, seen):
-        yield FREE.format(dev=shlex.quote(freed.name), kernel="thunderbolt" if freed.usb4 else "eth")
+    freed = strangers(ports, seen)
+    for held in freed:
+        yield FREE.format(dev=shlex.quote(held.name), kernel="thunderbolt" if held.usb4 else "eth")
     for port in ports:
-        if (one := only(port, seen)) is not None and one.name != port.interface:
-            trouble = (
-                f"{one.where} has not got the name {port.interface}; "
-                "udevadm test-builtin net_setup_link, with its path below /sys/class/net, says why"
-            )
-            yield NAME.format(
-                path=shlex.quote(one.path),
-                dev=shlex.quote(port.interface),
-                old=shlex.quote(one.name),
-                trouble=shlex.quote(trouble),
-            )
+        one = only(port, seen)
+        if one is None or one.name == port.interface:
+            continue
+        # One that was freed is down, and its old name may be another's by now.
+        steps = f"{TRIGGER}; {'' if one in freed else ONCE_MORE}{AT_LAST}"
+        trouble = (
+            f"{one.where} has not got the name {port.interface}; "
+            "udevadm test-builtin net_setup_link, with its path below /sys/class/net, says why"
+        )
+        yield steps.format(
+            path=shlex.quote(one.path),
+            dev=shlex.quote(port.interface),
+            old=shlex.quote(one.name),
+            trouble=shlex.quote(trouble),
+        )
 
 
 def touched(ports: Sequence[Port], seen: Sequence[Seen]) -> list[Seen]:

@@ -46,6 +46,7 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "gpu": (gpu.gpu, gpu.plan.plan),
     "endpoints": (endpoints.endpoints, endpoints.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),
+    "names": (network.naming, network.names.plan),
     "network": (network.network, network.plan.plan),
     "llama_cpp": (llama_cpp.llama_cpp, llama_cpp.plan.plan),
     "models": (models.models, models.plan.plan),

@@ -56,12 +56,14 @@ _APT = _BUILD | {
 }
 # The second half is of packages that Debian calls essential.
 _APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "cmp", "find", "gzip", "tar", "xargs"})
+_OWN_KERNEL = frozenset({"modprobe", "udevadm"})
+"""The lab's containers have neither."""
 
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
     tool="apt",
     installed=frozenset({"ca-certificates", "iproute2", "procps", "chrony"}),
-    programs=_APT_PROGRAMS,
+    programs=_APT_PROGRAMS | _OWN_KERNEL,
     enabled=frozenset({NETWORKD, "chrony.service"}),
     brings=_APT,
     mesa="26.0.8-1ubuntu0.3",
@@ -81,7 +83,7 @@ FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
-    programs=frozenset({"dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli"}),
+    programs=frozenset({"dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli"}) | _OWN_KERNEL,
     enabled=frozenset({"chronyd.service", NETWORK_MANAGER}),
     selinux=True,
     brings=_BUILD

@@ -29,16 +29,19 @@ from tests.sim.programs import OPTIONAL, REAL, STUB, real
 from tests.sim.shell import STAT, Call, NotModelled, Reply, Shell
 from tests.sim.sockets import Sockets
 from tests.sim.state import State
+from tests.sim.sysctl import Sysctl
 from tests.sim.systemd import Systemd
 from tests.sim.tuned import SERVICE as TUNED
 from tests.sim.tuned import Tuned
+from tests.sim.udev import Udev
 
 FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
 COPIED = {
     "gpu": ("web", "signer", "card", "kept"),
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
-    "network": ("addresses", "mtus", "routes"),
+    "network": ("addresses", "mtus", "macs", "down", "routes"),
+    "udev": ("cards", "modules", "names_what_is_up"),
     "networkd": ("known", "times", "own", "waiting"),
     "network_manager": ("known", "used", "conf"),
     "nftables": ("tables",),
@@ -83,6 +86,10 @@ class SimHost(State):
         self.network = Network(self.root, interfaces, address)
         self.networkd = Networkd(self.root, self.network)
         self.network_manager = NetworkManager(self.root, self.network)
+        self.sysctl = Sysctl(self.root, self.network)
+        self.udev = Udev(self.root, self.network, self.networkd, self.network_manager)
+        if not tree and "udevadm" in flavour.programs:
+            self.udev.start()
         self.nftables = Nftables(self.root)
         self.firewalld, self.ufw = Firewalld(self.root), Ufw(self.root)
         self.tuned = Tuned(self.root)
@@ -115,9 +122,11 @@ class SimHost(State):
             "dpkg-query": self.packages.dpkg_query,
             "dnf": self.packages.dnf,
             "rpm": self.packages.rpm,
-            "ip": self.network.ip,
+            "ip": self._ip,
+            "udevadm": self.udev.udevadm,
+            "modprobe": self.udev.modprobe,
             "nmcli": self.network_manager.nmcli,
-            "sysctl": self.network_manager.sysctl,
+            "sysctl": self.sysctl.sysctl,
             "nft": self.nftables.nft,
             "firewall-cmd": self.firewalld.firewall_cmd,
             "busctl": self.firewalld.busctl,
@@ -156,6 +165,7 @@ class SimHost(State):
             "etc/systemd/system",
             "etc/systemd/network",
             "etc/sysctl.d",
+            "etc/modules-load.d",
             "opt",
             "proc",
             "root",
@@ -174,6 +184,7 @@ class SimHost(State):
             for folder in ("conf.d", "system-connections"):
                 (self.root / "etc/NetworkManager" / folder).mkdir(parents=True)
         self._boots()
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
         (self.root / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
         people = ["root:x:0:0:root:/root:/bin/bash\n"]
         groups = ["root:x:0:\n", "video:x:44:\n", "render:x:992:\n"]  # of base-passwd and udev; Fedora's have other ids
@@ -201,9 +212,8 @@ class SimHost(State):
         (self.root / "proc").mkdir()
         self._boots()
         self.tuned.power_on()
-        for model in (self.network, self.networkd, self.network_manager):
+        for model in (self.network, self.networkd, self.network_manager, self.udev, self.sysctl):
             model.boot()
-        self.network_manager.apply("/etc/sysctl.d/90-halofleet-links.conf")
         self.nftables.tables.clear()
         self.systemd.boot()
         self.boot.power_on()
@@ -348,6 +358,9 @@ class SimHost(State):
             case ["--output=avail", "-B1048576", "/boot"]:
                 return Reply(f"Avail\n{self.boot.room:>5}\n")
         raise NotModelled(call)
+
+    def _ip(self, call: Call) -> Reply:
+        return self.udev.set_link(call) if call.words[:2] == ("link", "set") else self.network.ip(call)
 
     def _uname(self, call: Call) -> Reply:
         release = self.root / "proc/sys/kernel/osrelease"

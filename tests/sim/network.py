@@ -60,6 +60,8 @@ class Network:
         """As after the boot, before networkd has started. keep: what /proc/sys says stays (a copied tree)."""
         self.addresses: dict[str, list[str]] = {name: [] for name in self.interfaces}
         self.addresses |= {"lo": [LO], "host0": [str(self.management)]}
+        self.down: set[str] = set()
+        self.macs: dict[str, str] = {}
         self.mtus = {name: 65536 if name == "lo" else 1500 for name in self.interfaces}
         gateway = str(self.management.network.network_address + 1)
         self.routes = {Route("default", gateway, "host0", protocol="static")}
@@ -91,6 +93,31 @@ class Network:
             for route in self.routes
             if (not route.source or self.has(route.source)) and (self.addresses[name] or route.device != name)
         }
+
+    def appear(self, name: str, mac: str) -> None:
+        """Hardware that comes; it is up as soon as somebody sets it up."""
+        self.addresses[name], self.mtus[name], self.macs[name] = [], 1500, mac
+        self.down.add(name)
+        self.set_forwarding(name, on=self.forwarding("default"))
+
+    def vanish(self, name: str) -> None:
+        """With all that it had."""
+        self.routes = {route for route in self.routes if route.device != name}
+        del self.addresses[name], self.mtus[name], self.macs[name]
+        self.down.discard(name)
+        self._forwarding(name).unlink()
+        self._forwarding(name).parent.rmdir()
+
+    def rename(self, name: str, new: str) -> None:
+        """It keeps what it has."""
+        on = self.forwarding(name)
+        self.routes = {replace(route, device=new) if route.device == name else route for route in self.routes}
+        self.addresses[new], self.mtus[new] = self.addresses.pop(name), self.mtus.pop(name)
+        self.macs[new] = self.macs.pop(name)
+        self.down = {new if other == name else other for other in self.down}
+        self._forwarding(name).unlink()
+        self._forwarding(name).parent.rmdir()
+        self.set_forwarding(new, on=on)
 
     # --- iproute2
 
@@ -157,7 +184,8 @@ class Network:
             yield f"{number}: {name}    inet {own}{broadcast} scope {_scope(own)} {name}{FOREVER_WORDS}\n"
 
     def _link(self, number: int, name: str) -> str:
-        tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether 02:00 brd ff"
+        mac = self.macs.get(name, "02:00")
+        tail = rf"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether {mac} brd ff"
         peer = "@if9" if name != "lo" else ""
         return f"{number}: {name}{peer}: <BROADCAST,UP,LOWER_UP> mtu {self.mtus[name]} {tail}\n"
 

@@ -29,7 +29,7 @@ UNSUITABLE = (
 
 
 class NetworkManager:
-    """Programs: nmcli; sysctl for the file that goes with it. known: profiles as it read them last, by id. used:
+    """Program: nmcli. known: profiles as it read them last, by id. used:
     interface -> the profile that it is set up by, as that was then. conf: its own files of ours, as it read them."""
 
     def __init__(self, root: Path, network: Network) -> None:
@@ -67,25 +67,15 @@ class NetworkManager:
                 raise NotModelled(call)
         return Reply()
 
-    def sysctl(self, call: Call) -> Reply:
-        match call.words:
-            case ["-q", "-e", "-p", path]:
-                return self.apply(path)
-        raise NotModelled(call)
+    def appeared(self, name: str) -> None:
+        """An interface that came, or was renamed: it is set up by the profile that waits for it."""
+        for text in self.known.values():
+            if _value(text, "interface-name") == name and name not in self.used:
+                self._use(name, text)
 
-    def apply(self, path: str) -> Reply:
-        file = self.root / path.removeprefix("/")
-        if not file.exists():
-            return Reply(stderr=f'sysctl: cannot open "{path}": No such file or directory\n', status=1)
-        for line in file.read_text().splitlines():
-            if line.startswith("-"):
-                key, _, value = line.removeprefix("-").partition(" = ")
-                *folder, name, last = key.split("/")
-                if (folder, last) != (["net", "ipv4", "conf"], "forwarding"):
-                    raise NotModelled(line)
-                if name in self.network.addresses:
-                    self.network.set_forwarding(name, on={"1": True, "0": False}[value])
-        return Reply()
+    def vanished(self, name: str) -> None:
+        """Its profile waits for it."""
+        self.used.pop(name, None)
 
     def _read_conf(self) -> None:
         self.conf = {path.name: path.read_text() for path in (self.root / FOLDER / "conf.d").glob("*halofleet*")}
@@ -109,6 +99,7 @@ class NetworkManager:
         self._clear(device)
         self.used[device] = text
         network = self.network
+        network.down.discard(device)
         network.addresses[device] += [profile["ipv4"]["address1"]]
         if "ethernet" in profile:
             network.mtus[device] = min(int(profile["ethernet"]["mtu"]), network.most_mtu)

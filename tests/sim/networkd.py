@@ -55,6 +55,16 @@ class Networkd:
         for name in sorted(changed & set(self.network.addresses)):
             self._configure(name)
 
+    def appeared(self, name: str) -> None:
+        """An interface that came, or was renamed."""
+        if name in self.known:
+            self._configure(name)
+
+    def vanished(self, name: str) -> None:
+        """Its routes wait no longer."""
+        self.own.pop(name, None)
+        self.waiting = {route for route in self.waiting if route.device != name}
+
     def _configure(self, name: str) -> None:
         text = self.known.get(name)
         self.waiting = {route for route in self.waiting if route.device != name}
@@ -64,6 +74,7 @@ class Networkd:
         if strangers := set(re.findall(r"^(\w+)=", text, re.M)) - KEYS | set(_sections(text)) - SECTIONS:
             raise NotModelled(name, strangers)
         network, wanted = self.network, _values(text, "Address")
+        network.down.discard(name)
         routes = set(_routes(name, text))
         network.routes = {route for route in network.routes if route.device != name or route in routes}
         for address in wanted:

@@ -23,8 +23,8 @@ OPTIONAL = frozenset(
     re.findall(
         r"\S+",
         "apt-get busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iptables lastlog "
-        "lastlogin lsinitramfs lsinitrd nft ninja nmcli restorecon rpm rpmkeys strip tar tuned-adm ufw update-grub "
-        "update-initramfs vulkaninfo xargs",
+        "lastlogin lsinitramfs lsinitrd modprobe nft ninja nmcli restorecon rpm rpmkeys strip tar tuned-adm udevadm "
+        "ufw update-grub update-initramfs vulkaninfo xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""

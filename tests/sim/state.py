@@ -13,7 +13,9 @@ from tests.sim.network_manager import NetworkManager
 from tests.sim.networkd import Networkd
 from tests.sim.nftables import Nftables
 from tests.sim.packages import Packages
+from tests.sim.sysctl import Sysctl
 from tests.sim.systemd import Systemd
+from tests.sim.udev import Udev
 
 VOLATILE = re.compile(r"/proc/|/run/halofleet\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
 """Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
@@ -30,6 +32,8 @@ class State:
     nftables: Nftables
     firewalld: Firewalld
     systemd: Systemd
+    sysctl: Sysctl
+    udev: Udev
     packages: Packages
 
     def fingerprint(self) -> object:
@@ -54,6 +58,9 @@ class State:
             dict(network.mtus),
             frozenset(network.routes),
             {name: network.forwarding(name) for name in addresses},
+            frozenset(network.down),
+            self.sysctl.value("net.ipv4.tcp_retries2"),
+            [repr(card) for card in self.udev.cards],
             dict(self.nftables.tables),
             dict(self.firewalld.runs),
             dict(self.networkd.known),
@@ -68,6 +75,8 @@ class State:
         if path.is_symlink():
             return "link", str(path.readlink())
         mode = f"{path.stat().st_mode & 0o7777:o}"
+        if path.is_socket():
+            return ("socket",)
         if path.is_dir():
             return "directory", mode, self.files.owner(path)
         if path.suffixes[-2:] == [".tar", ".gz"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -91,35 +90,6 @@ def test_a_holder_that_has_been_silent_for_a_minute_is_gone(stages: Stages, monk
         stage.run("preflight", sim)
     sim.sockets.sessions[holder] = 61_000
     assert stage.run("preflight", sim).ended
-
-
-@pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        (
-            {"links__0": {"usb4": {"halo1": "pci-0000:c8:00.5", "halo2": "thunderbolt0"}}},
-            "port of usb4-2: pci-0000:c8:00.5",
-        ),
-        (
-            {"links__0": {"usb4": {"halo1": None, "halo2": "thunderbolt0"}}, "links__2": None},
-            "port of usb4-2: left out",
-        ),
-    ],
-)
-def test_what_this_version_cannot_do_yet_is_refused(
-    stages: Stages, flavour: str, changed: dict[str, Any], said: str
-) -> None:
-    stage = stages(flavour, "halo1")
-    stage.change(**changed)
-    sim = stage.before("preflight")
-    before = sim.state()
-    with pytest.raises(Refused) as refused:
-        stage.run("preflight", sim)
-    wanted = "what this version of halofleet can do; leave it out, or wait for the version that can"
-    assert f"halo1: {said}; expected: {wanted}" in str(refused.value).splitlines()
-    assert sim.state() == before
-    assert stage.run("preflight", sim, dry=True).ended
 
 
 @pytest.mark.parametrize(

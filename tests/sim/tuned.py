@@ -80,12 +80,8 @@ class Tuned:
                     self._set(key.replace("bytes", "ratio") if value.endswith("%") else key, int(value.rstrip("%")))
         for file in sorted((self.root / "etc/sysctl.d").glob("*.conf")):  # reapply_sysctl
             for line in file.read_text().splitlines():
-                if line[:1] in (
-                    "#",
-                    ";",
-                    "",
-                    "-",
-                ):  # with the dash no such file is below /proc/sys, which tuned ignores
+                # With a dash no such file is below /proc/sys, which tuned ignores; net.* is the model's of sysctl.
+                if line[:1] in ("#", ";", "", "-") or line.startswith("net."):
                     continue
                 self._set(line.partition("=")[0].strip().removeprefix("vm."), int(line.partition("=")[2]))
 
