@@ -17,6 +17,7 @@ CASES = [
     ("preflight", "halo1"),
     ("tuning", "halo1"),
     ("base", "halo1"),
+    ("names", "halo2"),
     ("network", "halo2"),
     ("firewall", "halo1"),
     ("firewall", "halo2"),
@@ -101,6 +102,7 @@ def test_whoever_does_not_log_in_as_root_needs_sudo_for_everything(
 @pytest.mark.parametrize(
     ("role", "node", "changed"),
     [
+        ("names", "halo2", {"links__0__number": 1}),
         ("network", "halo2", {"links__0__number": 1}),
         ("network", "halo1", {"links__2": None}),
         ("firewall", "halo2", {"links__2": None}),

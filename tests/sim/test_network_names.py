@@ -32,6 +32,10 @@ Name=usb4-1
 # The address stays the driver's own.
 MACAddressPolicy=none
 """
+PORTS = {
+    "links__0": {"usb4": {"halo1": "thunderbolt0", "halo2": f"pci-{FRONT}"}},
+    "links__1": {"usb4": {"halo2": f"pci-{BACK}", "halo3": "thunderbolt0"}},
+}
 BLOCK = f"{BEGIN}\n10.44.0.0 halo1-usb4\n10.44.0.9 halo3-usb4\n{END}\n"
 KEEP = f"mkdir -p /var/lib/halofleet/network && sysctl net.ipv4.tcp_retries2 >{KEPT}.part && mv -f {KEPT}.part {KEPT}"
 
@@ -48,18 +52,19 @@ def trigger(bdf: str) -> str:
 def by_path(stages: Stages, flavour: str, *cards: Card) -> tuple[Stage, SimHost]:
     """halo2 with both its cables' ports told by their PCI paths, and these cards in it."""
     stage = stages(flavour, "halo2")
-    stage.change(
-        links__0={"usb4": {"halo1": "thunderbolt0", "halo2": f"pci-{FRONT}"}},
-        links__1={"usb4": {"halo2": f"pci-{BACK}", "halo3": "thunderbolt0"}},
-    )
-    sim = stage.before("names")
-    for name in ("thunderbolt0", "thunderbolt1"):  # of these tests' usual hosts: nobody has plugged anything in yet
+    stage.change(**PORTS)
+    return stage, with_cards(stage.before("names"), *cards)
+
+
+def with_cards(sim: SimHost, *cards: Card) -> SimHost:
+    """The host without the interfaces that these tests' hosts have had plugged in for ever, and with these."""
+    for name in ("thunderbolt0", "thunderbolt1"):
         sim.network.macs[name] = ""
         sim.network.vanish(name)
     sim.network.interfaces = ("lo", "host0")
     for card in cards:
         sim.udev.plug(card)
-    return stage, sim
+    return sim
 
 
 def both() -> tuple[Card, Card]:
@@ -196,21 +201,33 @@ def test_the_only_cable_needs_no_port(stages: Stages, flavour: str) -> None:
     assert named(sim) == {BACK: "usb4-2"}
 
 
-@pytest.mark.parametrize("port", ["pci-0000:61:00.0", "aa:bb:cc:dd:ee:01"])
+@pytest.mark.parametrize("port", ["pci-0000:62:00.0", "aa:bb:cc:dd:ee:01"])
 @pytest.mark.parametrize("flavour", REAL)
 def test_an_ethernet_port_by_its_path_and_by_its_address(stages: Stages, flavour: str, port: str) -> None:
     stage = stages(flavour, "halo2")
+    sim = stage.before("names")
+    sim.udev.plug(Card("0000:62:00.0", "aa:bb:cc:dd:ee:01", driver="r8169"))
+    assert named(sim) == {"0000:62:00.0": "enp98s0"}
     ends = {"halo1": "enp97s0", "halo2": port}
     stage.change(links__2={"ethernet": ends, "subnet": "10.45.0.0/24", "name": "lan10g"})
-    sim = stage.before("names")
-    sim.udev.plug(Card("0000:61:00.0", "aa:bb:cc:dd:ee:01", driver="r8169"))
-    assert named(sim) == {"0000:61:00.0": "enp97s0"} or named(sim)["0000:61:00.0"].startswith("e")
     stage.run("names", sim)
     match = f"Path={port}" if port.startswith("pci") else f"PermanentMACAddress={port}"
     assert f"[Match]\n{match}\n\n[Link]\nName=lan10g\n" in sim.text(link_file("lan10g"))
-    assert named(sim)["0000:61:00.0"] == "lan10g"
+    assert named(sim) == {"0000:62:00.0": "lan10g"}
     stage.run("network", sim)
     assert sim.network.addresses["lan10g"] == ["10.45.0.2/24"]
+
+
+def test_an_address_that_somebody_gave_to_the_port_does_not_hide_it(stages: Stages) -> None:
+    """The permanent one counts; what is made of the interface has only the other."""
+    stage = stages("fedora", "halo2")
+    sim = stage.before("names")
+    sim.udev.plug(Card("0000:62:00.0", "aa:bb:cc:dd:ee:01", driver="r8169"))
+    sim.network.macs["enp98s0"] = "02:00:00:00:00:77 brd ff:ff:ff:ff:ff:ff permaddr aa:bb:cc:dd:ee:01"
+    ends = {"halo1": "enp97s0", "halo2": "aa:bb:cc:dd:ee:01"}
+    stage.change(links__2={"ethernet": ends, "subnet": "10.45.0.0/24", "name": "lan10g"})
+    stage.run("names", sim)
+    assert named(sim) == {"0000:62:00.0": "lan10g"}
 
 
 @pytest.mark.parametrize("flavour", REAL)
@@ -381,3 +398,52 @@ def test_a_host_without_the_file_gets_it(stages: Stages) -> None:
     sim.files.real("/etc/hosts").unlink()
     stage.run("names", sim)
     assert sim.text("/etc/hosts") == BLOCK
+
+
+# --- interrupted
+
+
+@pytest.mark.parametrize("flavour", REAL)
+def test_an_interrupted_run_is_healed_by_the_next(stages: Stages, flavour: str) -> None:
+    stage, whole = by_path(stages, flavour, *both())
+    changes = stage.run("names", whole).changes
+    assert changes >= 9
+    for count in range(1, changes + 1):
+        stage, sim = by_path(stages, flavour, *both())
+        stage.run("names", sim, dies_after=count)
+        stage.run("names", sim)
+        assert sim.state() == whole.state(), f"interrupted after change {count} of {changes}"
+        assert stage.run("names", sim).flat == []
+
+
+@pytest.mark.parametrize("flavour", REAL)
+def test_an_interrupted_swap_and_taking_back_are_healed_too(stages: Stages, flavour: str) -> None:
+    swapped = {
+        "links__0": {"usb4": {"halo1": "thunderbolt0", "halo2": f"pci-{BACK}"}},
+        "links__1": {"usb4": {"halo2": f"pci-{FRONT}", "halo3": "thunderbolt0"}},
+    }
+    for change in (lambda stage: stage.change(**swapped), _without_links):
+
+        def settled(change: Callable[[Stage], None] = change) -> tuple[Stage, SimHost]:
+            stage, sim = by_path(stages, flavour, *both())
+            stage.run("names", sim)
+            change(stage)
+            return stage, sim
+
+        stage, whole = settled()
+        changes = stage.run("names", whole).changes
+        assert changes >= 4
+        for count in range(1, changes + 1):
+            stage, sim = settled()
+            stage.run("names", sim, dies_after=count)
+            stage.run("names", sim)
+            assert sim.state() == whole.state(), f"interrupted after change {count} of {changes}"
+
+
+@pytest.mark.parametrize("flavour", REAL)
+def test_a_dry_run_announces_it_and_changes_nothing(stages: Stages, flavour: str) -> None:
+    stage, sim = by_path(stages, flavour, *both())
+    before = sim.fingerprint()
+    dry = stage.run("names", sim, dry=True, diff=True)
+    assert (dry.flat, dry.announced) == ([], ("of interfaces and other ends",))
+    assert sim.fingerprint() == before
