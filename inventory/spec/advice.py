@@ -95,6 +95,11 @@ def _interfaces(lab: Lab) -> Iterator[Problem]:
             if end.port is not None and UNSTABLE.fullmatch(end.port):
                 text = f"{end.port} is whichever peer came up first; name the port by its PCI path, "
                 yield ("links", index, "usb4", node), f"{text}or leave it out where it is {node}'s only cable"
+            elif end.port is not None and ":" in end.port and not end.port.startswith("pci-"):
+                text = (
+                    f"{end.port} is a MAC address, and those of USB4 interfaces change; name the port by its PCI path"
+                )
+                yield ("links", index, "usb4", node), text
 
 
 def _open(lab: Lab) -> Iterator[Problem]:

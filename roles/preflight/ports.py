@@ -39,7 +39,8 @@ Said = Iterator[tuple[str, str, str, str]]
 def _host(expected: Expected, seen: Snapshot) -> Said:
     if expected.module and not seen.module:
         fix = (
-            "install the rest of the kernel's modules (Ubuntu: linux-modules-extra-$(uname -r); Fedora: kernel-modules)"
+            "reboot, if the kernel was upgraded since; else install the rest of its modules "
+            "(Ubuntu: linux-modules-extra-$(uname -r), Fedora: kernel-modules)"
         )
         yield f"module {MODULE}", "not there", "there, for the USB4 cables", fix
     if expected.ports and not seen.udev:

@@ -108,7 +108,8 @@ def test_the_interface_of_ssh_and_one_of_a_bridge_are_refused(stages: Stages, mo
     assert refusal(stage, sim) == [
         f"halo2: port of usb4-1: thunderbolt1 at pci-{FRONT}: SSH comes in over it; expected: a dedicated link; "
         "name the port that the cable is plugged into",
-        f"halo2: port of usb4-3: thunderbolt0 at pci-{BACK} is part of br0; expected: a port of its own; take it out of it",
+        f"halo2: port of usb4-3: thunderbolt0 at pci-{BACK} is part of br0; expected: a port of its own; "
+        "take it out of it",
     ]
 
 

@@ -129,6 +129,8 @@ def test_a_board_with_an_old_kernel() -> None:
     dmi = "dmi.product_name MS-S1 MAX"
     assert "board and kernel" in rules(judge(box("kernel 6.17.9", dmi, *GPU), "halo1"))
     assert "board and kernel" not in rules(judge(box("kernel 6.17.11", dmi, *GPU), "halo1"))
+    gtr = one(judge(box("kernel 6.17.9", "dmi.product_name GTR Pro", *GPU), "halo1"), "board and kernel")
+    assert "RTL8127 Ethernet ports that board version 2.2 has" in gtr.seen
 
 
 def test_a_boards_quirk_is_worth_knowing() -> None:

@@ -35,6 +35,7 @@ class Machine:
     direct: bool = False
     """Booted by QEMU itself, past the boot loader."""
     wire: str = ""
+    wire_mac: str = ""
     """See Hardware."""
     boots: int = 0
     """How often QEMU was started."""
@@ -154,7 +155,9 @@ class Machine:
 
             self._boot_begin = console.tell()
             loaded = direct(self.disk, self.folder) if self.direct else None
-            hardware = Hardware(self.name, self.disk, self.memory, self.nic, self.units, loaded, self.wire)
+            hardware = Hardware(
+                self.name, self.disk, self.memory, self.nic, self.units, loaded, self.wire, self.wire_mac
+            )
             self._qemu = Qemu(hardware, self.folder / "qemu.log")
             self.boots += 1
             if self._cut:

@@ -56,6 +56,8 @@ class Hardware:
     direct: Direct | None = None
     wire: str = ""
     """A tap device behind the guest's port for links, if it has one: WIRED is its name there."""
+    wire_mac: str = ""
+    """That port's; empty for one of its own."""
 
     def command(self, control: int, serial: int) -> list[str]:
         """QEMU's command line, with sockets for QMP and the serial line.
@@ -81,7 +83,10 @@ class Hardware:
             command += ["-kernel", str(self.direct.kernel), "-initrd", str(self.direct.initramfs)]
             command += ["-append", self.direct.arguments]
         if self.wire:
-            mac = f"52:54:01{''.join(f':{octet:02x}' for octet in hashlib.sha256(self.wire.encode()).digest()[:3])}"
+            mac = (
+                self.wire_mac
+                or f"52:54:01{''.join(f':{octet:02x}' for octet in hashlib.sha256(self.wire.encode()).digest()[:3])}"
+            )
             command += [
                 "-netdev", f"tap,id=wire,ifname={self.wire},script=no,downscript=no",
                 "-device", f"virtio-net-pci,netdev=wire,mac={mac},romfile=,addr=0x10",
