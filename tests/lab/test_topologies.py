@@ -69,7 +69,19 @@ def every_address_answers(lab: Lab, inventory: Inventory) -> int:
             assert source is None or f" src {source} " in route, (node, address, route)
             lab.ssh(node, f"ping -q -c 1 -W 3 -M do -s {size - ICMP} {address}")
             asked += 1
+        every_name_is_known(lab, inventory, node)
     return asked
+
+
+def every_name_is_known(lab: Lab, inventory: Inventory, node: str) -> None:
+    """To the node's own resolver, and no other of ours."""
+    names = {name: str(address) for address, name in inventory.names(node)}
+    assert names
+    found = [line.split() for line in lab.ssh(node, f"getent hosts {' '.join(names)}").splitlines()]
+    assert {name: address for address, name in found} == names
+    ours = lab.ssh(node, "sed -n '/^# BEGIN halofleet/,/^# END halofleet/p' /etc/hosts").splitlines()
+    assert len(ours) == len(names) + 2
+    assert lab.ssh(node, "cat /proc/sys/net/ipv4/tcp_retries2").strip() == "8"
 
 
 def test_a_ring(shapes: Lab) -> None:
