@@ -51,7 +51,7 @@ class NamesNow(FactBase[Now]):
             ports=parse(output),
             udev=["udev", "runs"] in lines,
             module=["module", "there"] in lines,
-            ssh="".join(line[1] for line in lines if line[0] == "ssh"),
+            ssh="".join([line[1] for line in lines if line[0] == "ssh"][-1:]),
             settings={line[1]: line[2] for line in lines if line[0] == "setting"},
             kept=["kept", "yes"] in lines,
             hosts=files[0] if files else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -230,10 +231,13 @@ def test_an_address_that_somebody_gave_to_the_port_does_not_hide_it(stages: Stag
     assert named(sim) == {"0000:62:00.0": "lan10g"}
 
 
+@pytest.mark.parametrize("translated", [False, True])
 @pytest.mark.parametrize("flavour", REAL)
-def test_the_interface_that_ssh_comes_in_by_is_never_renamed(stages: Stages, flavour: str) -> None:
+def test_the_interface_that_ssh_comes_in_by_is_never_renamed(stages: Stages, flavour: str, translated: bool) -> None:
     stage, sim = by_path(stages, flavour, *both())
-    sim.network.addresses["thunderbolt1"], sim.network.addresses["host0"] = sim.network.addresses["host0"], []
+    own = ["192.168.7.2/24"] if translated else sim.network.addresses["host0"]
+    sim.network.addresses |= {"thunderbolt1": own, "host0": []}
+    sim.network.routes = {replace(route, device="thunderbolt1") for route in sim.network.routes}
     before = sim.state()
     with pytest.raises(Failed, match=rf"thunderbolt1 at pci-{FRONT} would get another name, and SSH comes in over it"):
         stage.run("names", sim)
@@ -447,3 +451,11 @@ def test_a_dry_run_announces_it_and_changes_nothing(stages: Stages, flavour: str
     dry = stage.run("names", sim, dry=True, diff=True)
     assert (dry.flat, dry.announced) == ([], ("of interfaces and other ends",))
     assert sim.fingerprint() == before
+
+
+def test_what_was_before_stays_known_when_somebody_removes_our_file(stages: Stages) -> None:
+    stage, sim = _lab_host(stages)
+    stage.run("names", sim)
+    sim.files.real(TCP).unlink()
+    assert stage.run("names", sim).flat == [f"write {TCP} 644 root:root", f"sysctl -q -p {TCP}"]
+    assert sim.text(KEPT) == "net.ipv4.tcp_retries2 = 15\n"
