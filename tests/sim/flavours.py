@@ -57,7 +57,7 @@ _APT = _BUILD | {
 # The second half is of packages that Debian calls essential.
 _APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "cmp", "find", "gzip", "tar", "xargs"})
 _OWN_KERNEL = frozenset({"modprobe", "udevadm"})
-"""The lab's containers have neither."""
+"""In the lab's containers no udevd runs."""
 
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
@@ -72,7 +72,7 @@ DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-ne
     os="debian-13",
     tool="apt",
     installed=frozenset({"ca-certificates", "iproute2", "procps"}),
-    programs=_APT_PROGRAMS,
+    programs=_APT_PROGRAMS | {"modprobe"},
     enabled=frozenset({NETWORKD}),
     brings=_APT,
     mesa="25.0.7-2+deb13u1",

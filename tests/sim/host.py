@@ -41,7 +41,7 @@ COPIED = {
     "gpu": ("web", "signer", "card", "kept"),
     "boot": ("memory", "card", "chain", "installed", "turns", "down"),
     "network": ("addresses", "mtus", "macs", "down", "routes"),
-    "udev": ("cards", "modules", "names_what_is_up"),
+    "udev": ("cards", "modules", "daemon", "names_what_is_up"),
     "networkd": ("known", "times", "own", "waiting"),
     "network_manager": ("known", "used", "conf"),
     "nftables": ("tables",),
@@ -88,8 +88,8 @@ class SimHost(State):
         self.network_manager = NetworkManager(self.root, self.network)
         self.sysctl = Sysctl(self.root, self.network)
         self.udev = Udev(self.root, self.network, self.networkd, self.network_manager)
-        if not tree and "udevadm" in flavour.programs:
-            self.udev.start()
+        if not tree:
+            self.udev.start(daemon="udevadm" in flavour.programs)
         self.nftables = Nftables(self.root)
         self.firewalld, self.ufw = Firewalld(self.root), Ufw(self.root)
         self.tuned = Tuned(self.root)

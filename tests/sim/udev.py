@@ -50,20 +50,23 @@ class Udev:
         self.cards: list[Card] = []
         self.modules: set[str] = set()
         """Those that the kernel has, loaded or not."""
+        self.daemon = False
         self.names_what_is_up = True
         """As systemd does since Linux lets it; older ones leave such an interface alone."""
 
     # --- what happens to a box
 
-    def start(self) -> None:
-        """The daemon, and the module that the interfaces of these hosts are made by."""
+    def start(self, *, daemon: bool) -> None:
+        """The module that the interfaces of these hosts are made by, and the daemon, which containers have not."""
         self.modules |= {MODULE}
         self.load(MODULE)
-        self._listen()
+        self.daemon = daemon
+        if daemon:
+            self._listen()
 
     def boot(self) -> None:
         """The kernel finds the hardware anew; udev names it, and loads what modules-load.d says."""
-        if not self.modules:
+        if not self.daemon:
             return
         self._listen()
         shutil.rmtree(self.root / f"sys/module/{MODULE}", ignore_errors=True)
