@@ -6,6 +6,7 @@ the PCI path of its port stays (systemd.link(5), udev's ID_PATH).
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ PATTERN = LINK_FILE.format(interface="*")
 DRIVER = "thunderbolt-net"
 """Of USB4 interfaces: theirs, and no name such as `tb*`, tells them apart (dellathefella's guide went wrong there)."""
 MODULE = "thunderbolt_net"
+KERNELS_NAME = re.compile("thunderbolt[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,12 @@ def purpose(link: Link, node: str) -> str:
 
 
 def needs_module(lab: Lab, name: str) -> bool:
-    """The node has a kernel of its own, and USB4 cables."""
-    cables = any(link.kind == "usb4" for link, _ in lab.network(name).ends)
-    return cables and lab.node(name).kernel == "own" and lab.spec.virtual is None
+    """The node has a kernel of its own, and a USB4 interface that we name or that has the kernel's name. One with another
+    name is its owner's to make, and may be of another kind (the Vagrantfile's are)."""
+    if lab.node(name).kernel != "own" or lab.spec.virtual is not None:
+        return False
+    cables = [end for link, end in lab.network(name).ends if link.kind == "usb4"]
+    return any(end.named or KERNELS_NAME.fullmatch(end.interface) for end in cables)
 
 
 def file(port: Port) -> File:

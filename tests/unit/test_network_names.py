@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inventory.spec import load
 from roles.network import hosts, renames, settings
-from roles.network.ports import DRIVER, LINK_FILE, Port, Seen, meant
+from roles.network.ports import DRIVER, LINK_FILE, Port, Seen, meant, needs_module
 
+ROOT = Path(__file__).parents[2]
 NAMES = ((IPv4Address("10.44.0.0"), "halo1-usb4"), (IPv4Address("10.44.0.9"), "halo3-usb4"))
 OTHERS = ((IPv4Address("10.44.0.77"), "halo9-usb4"),)
 TEXTS = st.text(st.sampled_from("a# \n\r\t\udce9.1"), max_size=40)
@@ -86,6 +89,21 @@ def test_a_port_is_exactly_one() -> None:
     assert meant(PORTS[0], [other, no_cable]) == []
     assert meant(Port("lan", "aa:bb:cc:dd:ee:01", ""), [other, no_cable]) == [no_cable]
     assert meant(Port("usb4-2", "", "", "halo2"), [other, no_cable]) == [other]
+
+
+@pytest.mark.parametrize(
+    ("file", "needs"),
+    [
+        ("examples/pair-usb4.yml", True),
+        ("vagrant.yml", False),
+        ("lab.yml", False),
+        ("examples/four-over-10gbe.yml", False),
+    ],
+)
+def test_usb4s_module_is_for_those_that_have_usb4(file: str, needs: bool) -> None:
+    """Vagrant's machines have other cards under names of their own, and kernels without the module."""
+    lab = load(ROOT / "inventory" / file)
+    assert {needs_module(lab, name) for name in lab.nodes} == {needs}
 
 
 def test_the_figures_of_the_settings_are_what_the_kernels_documentation_adds_up_to() -> None:
