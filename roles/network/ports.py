@@ -98,8 +98,8 @@ def purpose(link: Link, node: str) -> str:
 
 
 def needs_module(lab: Lab, name: str) -> bool:
-    """The node has a kernel of its own, and a USB4 interface that we name or that has the kernel's name. One with another
-    name is its owner's to make, and may be of another kind (the Vagrantfile's are)."""
+    """The node has a kernel of its own, and a USB4 interface that we name or that has the kernel's name. One with
+    another name is its owner's to make, and may be of another kind (the Vagrantfile's are)."""
     if lab.node(name).kernel != "own" or lab.spec.virtual is not None:
         return False
     cables = [end for link, end in lab.network(name).ends if link.kind == "usb4"]
