@@ -8,6 +8,7 @@ from roles import (
     firewall,
     gpu,
     kernel,
+    link_proof,
     llama_cpp,
     llama_server,
     models,
@@ -18,9 +19,11 @@ from roles import (
     verify,
 )
 from roles.lib.end import announce, every_node_answers
+from roles.lib.said import said_yes
 
 lab, name = host.data.lab, host.name
 
+again = said_yes(host.data, "prove")
 every_node_answers(host.state)
 announce(host.state)
 
@@ -33,7 +36,9 @@ gpu.gpu(plan=gpu.plan.plan(lab, name))
 endpoints.endpoints(plan=endpoints.plan.plan(lab, name))
 firewall.firewall(plan=firewall.plan.plan(lab, name))
 network.naming(plan=network.names.plan(lab, name))
+link_proof.addresses(plan=link_proof.plan.plan(lab, name), again=again)
 network.network(plan=network.plan.plan(lab, name))
+link_proof.links(plan=link_proof.plan.links(lab, name), again=again)
 llama_cpp.llama_cpp(plan=llama_cpp.plan.plan(lab, name))
 models.models(plan=models.plan.plan(lab, name))
 llama_server.connections(plan=llama_server.plan.plan(lab, name))

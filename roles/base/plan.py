@@ -13,13 +13,24 @@ from roles.lib.units import STOPS
 
 # libgomp: the CPU backend is linked with OpenMP. Package names: each distribution's own index.
 PACKAGES: Table = {
-    "apt": ("ca-certificates", "iproute2", "libgomp1", "nftables", "procps"),
+    "apt": (
+        "ca-certificates",
+        "iperf3",
+        "iproute2",
+        "iputils-arping",
+        "iputils-ping",
+        "libgomp1",
+        "nftables",
+        "procps",
+    ),
     "dnf": (
         "ca-certificates",
         "diffutils",
         "findutils",
         "gzip",
+        "iperf3",
         "iproute",
+        "iputils",
         "libgomp",
         "nftables",
         "procps-ng",

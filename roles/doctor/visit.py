@@ -14,18 +14,15 @@ from roles.doctor.look import Boxes
 from roles.doctor.report import as_json, redactor, report
 from roles.lib.board import board
 from roles.lib.finding import Finding
-from roles.lib.stop import Refused
+from roles.lib.said import said_yes
 
 TOPIC = "doctor"
-YES = {"yes": True, "no": False}
 
 
 def visit(host: Host, state: State) -> None:
     """Asks this box; with the last one's answer the run ends: status 1 where a finding says stop, else 0."""
     logging.getLogger("pyinfra").setLevel(logging.WARNING)  # its own words are about changes, and here are none
-    redact = YES.get(str(host.data.get("redact") or "no").lower())
-    if redact is None:
-        raise Refused(f"--data redact={host.data.get('redact')}: must be yes or no")
+    redact = said_yes(host.data, "redact")
     boxes: dict[str, Box] = board(state, TOPIC)
     # Without sudo, whatever the inventory says: what root alone may see is named instead.
     boxes[host.name] = host.get_fact(Boxes, _sudo=False, _ignore_errors=True)

@@ -15,6 +15,7 @@ from inventory.spec.topology.network import Passage
 from roles.lib.layout import ETC
 from roles.lib.paths import File
 from roles.lib.render import render
+from roles.link_proof.plan import pairs, speed_port
 
 RULES = f"{ETC}/firewall.nft"
 LOADED = "/run/halofleet-firewall.loaded"
@@ -23,7 +24,8 @@ UNIT = "halofleet-firewall.service"
 
 @dataclass(frozen=True)
 class Door:
-    """The controller's way to this node's RPC server."""
+    """Who may reach a port, over which link: the controller the node's RPC server, a neighbour what measures their
+    link (roles/link_proof/speed.py; nobody listens there otherwise)."""
 
     interface: str
     source: IPv4Address
@@ -33,7 +35,8 @@ class Door:
 
 @dataclass(frozen=True)
 class Firewall:
-    """ssh: the port that stays open. ports: every RPC port of the lab, closed on every node but through the doors.
+    """ssh: the port that stays open. ports: every RPC port of the lab and the one that links are measured by, closed on
+    every node but through the doors.
 
     api_ports: of the serves that this node controls. api_from: the networks that reach them. links: the interfaces of
     its links: nothing but the passages goes through this node from or to one of them.
@@ -52,10 +55,17 @@ def plan(lab: Lab, name: str) -> Firewall:
     serves = lab.spec.serves.values()
     way = lab.way_to(name)
     ports = [serve.rpc_port for serve in serves if name in serve.workers]
+    doors = [Door(way.into.interface, way.source, way.destination, port) for port in ports if way is not None]
+    speed = speed_port(lab)
+    doors += [
+        Door(pair.receiver.interface, IPv4Address(pair.sender.address), IPv4Address(pair.receiver.address), speed)
+        for pair in pairs(lab)
+        if pair.receiver.node == name
+    ]
     return Firewall(
         ssh=lab.ssh(name).port,
-        ports=lab.rpc_ports,
-        doors=tuple(Door(way.into.interface, way.source, way.destination, port) for port in ports if way is not None),
+        ports=tuple(sorted({*lab.rpc_ports, *((speed,) if lab.links else ())})),
+        doors=tuple(doors),
         api_ports=tuple(sorted(serve.port for serve in serves if serve.controller == name)),
         api_from=lab.api_from,
         passages=lab.network(name).passages,

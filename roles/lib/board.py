@@ -14,6 +14,12 @@ MODELS = "models"
 GPU_REMAINS = "gpu remains"
 """The board's topic: node -> whether preflight saw anything that halofleet has put there for a GPU (roles/gpu)."""
 
+LINKS_PROVEN = "links proven"
+"""The board's topic: node -> the lines of its record of proven links, as preflight saw them (roles/link_proof)."""
+
+LINKS_NARROWED = "links narrowed"
+"""The board's topic: node -> interface -> the MTU (bytes) that gets through, where that is less than planned."""
+
 _boards: WeakKeyDictionary[State, dict[str, dict[str, Any]]] = WeakKeyDictionary()
 
 

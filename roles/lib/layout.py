@@ -14,6 +14,9 @@ MODELS = f"{STATE}/models"
 INCOMING = f"{STATE}/incoming"
 """Where uploads arrive: it belongs to the user that SSH logs in as."""
 
+LINKS_PROVEN = f"{STATE}/links.proven"
+"""A line for each link that was proven: `DIGEST INTERFACE MTU GBIT` (roles/link_proof)."""
+
 
 def release_link(backend: str) -> str:
     """Points to the release that runs by this backend."""

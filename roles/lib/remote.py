@@ -77,22 +77,31 @@ class Question(Generic[T]):
         return self.fact().process(output) if output else self.fact.default()
 
 
-class Both(FactBase[tuple[Any, Any]]):
-    """Two facts by one remote command."""
+class Several(FactBase[tuple[Any, ...]]):
+    """Several facts by one remote command."""
 
-    def command(self, first: Question[Any], second: Question[Any]) -> StringCommand:
-        self.first, self.second = first, second
-        return StringCommand("(", first.command(), f"\n) && echo '{_BETWEEN}' && (", second.command(), "\n)")
+    def command(self, questions: tuple[Question[Any], ...]) -> StringCommand:
+        self.questions = questions
+        parts: list[Any] = []
+        for question in questions:
+            parts += [f"&& echo '{_BETWEEN}' &&"] if parts else []
+            parts += ["(", question.command(), "\n)"]
+        return StringCommand(*parts)
 
-    def process(self, output: list[str]) -> tuple[Any, Any]:
-        middle = output.index(_BETWEEN)
-        return self.first.answer(output[:middle]), self.second.answer(output[middle + 1 :])
+    def process(self, output: list[str]) -> tuple[Any, ...]:
+        answers: list[list[str]] = [[]]
+        for line in output:
+            if line == _BETWEEN:
+                answers.append([])
+            else:
+                answers[-1].append(line)
+        return tuple(question.answer(lines) for question, lines in zip(self.questions, answers, strict=True))
 
 
 def look_both(host: Host, first: Question[T], second: Question[U]) -> tuple[T, U]:
     """As `look`, and as one remote command."""
-    answers: tuple[T, U] = look(host, Both, first=first, second=second)
-    return answers
+    answers: tuple[Any, ...] = look(host, Several, questions=(first, second))
+    return answers[0], answers[1]
 
 
 def call(function: Callable[[Host], bool | None]) -> FunctionCommand:

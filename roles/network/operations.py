@@ -8,12 +8,13 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from pyinfra.api import StringCommand, operation
 
+from roles.lib.board import LINKS_NARROWED, board
 from roles.lib.paths import paths
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
 from roles.network.facts import MARKER, Device, Links, LinkStates, SeenRoute
 from roles.network.managers import MANAGERS, NETWORK_MANAGER, NETWORKD, PATTERNS, SYSCTL, Manager, files
-from roles.network.plan import Interface, Network
+from roles.network.plan import Interface, Network, narrowed
 
 WAIT = (
     "for try in $(seq 50); do if {check}; then exit 0; fi; sleep 0.2; done; "
@@ -34,6 +35,7 @@ def links_up(network: Network) -> Commands:
     """Every link has its file, and the planned address, MTU and routes and no other; only those that differ are
     touched."""
     host = current()
+    network = narrowed(network, board(host.state, LINKS_NARROWED).get(host.name, {}))
     now = look(host, LinkStates, address=str(network.management))
     if not now.manager:
         raise Failed(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from inventory.spec import Lab
@@ -51,3 +52,10 @@ def plan(lab: Lab, name: str) -> Network:
         why = "this node's address for nodes that have no link to it"
         found.insert(0, Interface("lo", why, f"{network.loopback}/32", None, (), forwards=False))
     return Network(tuple(found), lab.spec.links_range, lab.node(name).address)
+
+
+def narrowed(network: Network, mtus: Mapping[str, int]) -> Network:
+    """The same with what gets through the links (roles/link_proof). mtus: by interface, where that is less than
+    planned."""
+    found = (replace(each, mtu=mtus.get(each.name, each.mtu)) for each in network.interfaces)
+    return replace(network, interfaces=tuple(found))

@@ -8,6 +8,7 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.firewall.facts import BROKEN
 from roles.gpu.plan import traces
+from roles.lib.layout import LINKS_PROVEN
 from roles.network.managers import detect
 from roles.network.ports import LOOK, MODULE, parse
 from roles.preflight.plan import Snapshot
@@ -42,12 +43,13 @@ class Snapshots(FactBase[Snapshot]):
             f"if [ -d /sys/module/{MODULE} ] || modprobe -n -q {MODULE} 2>/dev/null; then echo module there; fi; "
             f"{LOOK if ports else ''}"
             f"{detect(address)}{BROKEN}"
+            f"[ ! -e {LINKS_PROVEN} ] || sed 's/^/proven /' {LINKS_PROVEN}; "
             f"{_lock(lock)}"
         )
 
     def process(self, output: list[str]) -> Snapshot:
         pairs = [line.split(" ", 1) for line in output]
-        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken", "port")}
+        values = {key: value for key, value in pairs if key not in ("interface", "master", "broken", "port", "proven")}
         return Snapshot(
             os=values.get("os", ""),
             arch=values.get("arch", ""),
@@ -64,6 +66,7 @@ class Snapshots(FactBase[Snapshot]):
             ports=parse(output),
             udev="udev" in values,
             module="module" in values,
+            proven=tuple(value for key, value in pairs if key == "proven"),
         )
 
     @staticmethod

@@ -14,7 +14,7 @@ from pyinfra.api import Host, operation
 from roles.doctor import judge as doctor
 from roles.doctor.box import Box
 from roles.doctor.look import Boxes
-from roles.lib.board import GPU_REMAINS, board
+from roles.lib.board import GPU_REMAINS, LINKS_PROVEN, board
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, Question, current, look_both
 from roles.llama_cpp import artifact
@@ -63,6 +63,7 @@ def collected(expected: Expected) -> Commands:
     host = current()
     seen, box = locking(host, expected)
     board(host.state, GPU_REMAINS)[host.name] = seen.gpu
+    board(host.state, LINKS_PROVEN)[host.name] = seen.proven
     builds = any(each.builder == host.name and not artifact.is_cached(each) for each in expected.releases)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
     said = doctor.against(box, host.name, expected.box)

@@ -86,6 +86,8 @@ class Snapshot:
     udev: bool = False
     module: bool = False
     """The kernel has USB4 networking."""
+    proven: tuple[str, ...] = ()
+    """The lines of its record of proven links."""
 
 
 def plan(lab: Lab, name: str) -> Expected:

@@ -20,6 +20,7 @@ from roles import (
     firewall,
     gpu,
     kernel,
+    link_proof,
     llama_cpp,
     llama_server,
     models,
@@ -29,6 +30,8 @@ from roles import (
     tuning,
     verify,
 )
+from roles.lib.board import LINKS_PROVEN
+from roles.lib.layout import LINKS_PROVEN as LINKS_PROVEN_FILE
 from roles.llama_cpp import artifact
 from roles.llama_cpp.plan import plan as release_plan
 from tests.sim.files import remove_tree
@@ -47,7 +50,9 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "endpoints": (endpoints.endpoints, endpoints.plan.plan),
     "firewall": (firewall.firewall, firewall.plan.plan),
     "names": (network.naming, network.names.plan),
+    "addresses": (link_proof.addresses, link_proof.plan.plan),
     "network": (network.network, network.plan.plan),
+    "links": (link_proof.links, link_proof.plan.links),
     "llama_cpp": (llama_cpp.llama_cpp, llama_cpp.plan.plan),
     "models": (models.models, models.plan.plan),
     "connections": (llama_server.connections, llama_server.plan.plan),
@@ -115,8 +120,11 @@ class Stage:
         return sim
 
     def run(self, role: str, sim: SimHost, **options: Any) -> Run:
+        """As in a run of cluster.py: preflight has told what is proven of the links."""
         lab = self.lab()
         deploy, plan = ROLES[role]
+        if (proven := sim.files.real(LINKS_PROVEN_FILE)).exists():
+            options.setdefault("told", {LINKS_PROVEN: {self.node: tuple(proven.read_text().splitlines())}})
         return Bench(lab, self.node, sim).run(deploy, plan(lab, self.node), **options)
 
     def change(self, **changes: Any) -> None:

@@ -35,7 +35,10 @@ _BUILD = {"cmake": _brings("cmake"), "ninja-build": _brings("ninja")}
 _APT = _BUILD | {
     "build-essential": _brings("strip"),
     "ca-certificates": _brings(),
+    "iperf3": _brings("iperf3"),
     "iproute2": _brings(),
+    "iputils-arping": _brings("arping"),
+    "iputils-ping": _brings("ping"),
     "libgomp1": _brings(),
     "nftables": _brings("nft", disabled="nftables.service"),
     "pkg-config": _brings(),
@@ -55,14 +58,14 @@ _APT = _BUILD | {
     "systemd-timesyncd": _brings(enabled="systemd-timesyncd.service"),
 }
 # The second half is of packages that Debian calls essential.
-_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "cmp", "find", "gzip", "tar", "xargs"})
+_APT_PROGRAMS = frozenset({"apt-get", "dpkg", "dpkg-query", "cmp", "find", "gzip", "ping", "tar", "xargs"})
 _OWN_KERNEL = frozenset({"modprobe", "udevadm"})
 """In the lab's containers no udevd runs."""
 
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
     tool="apt",
-    installed=frozenset({"ca-certificates", "iproute2", "procps", "chrony"}),
+    installed=frozenset({"ca-certificates", "iproute2", "iputils-ping", "procps", "chrony"}),
     programs=_APT_PROGRAMS | _OWN_KERNEL,
     enabled=frozenset({NETWORKD, "chrony.service"}),
     brings=_APT,
@@ -71,7 +74,7 @@ UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the t
 DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-networkd enabled
     os="debian-13",
     tool="apt",
-    installed=frozenset({"ca-certificates", "iproute2", "procps"}),
+    installed=frozenset({"ca-certificates", "iproute2", "iputils-ping", "procps"}),
     programs=_APT_PROGRAMS | {"modprobe"},
     enabled=frozenset({NETWORKD}),
     brings=_APT,
@@ -82,8 +85,10 @@ DEBIAN = Flavour(  # the lab's nodes: mmdebstrap's minbase of trixie, systemd-ne
 FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
-    installed=frozenset({"ca-certificates", "iproute", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}),
-    programs=frozenset({"dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli"}) | _OWN_KERNEL,
+    installed=frozenset(
+        {"ca-certificates", "iproute", "iputils", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}
+    ),
+    programs=frozenset({"arping", "dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli", "ping"}) | _OWN_KERNEL,
     enabled=frozenset({"chronyd.service", NETWORK_MANAGER}),
     selinux=True,
     brings=_BUILD
@@ -95,6 +100,7 @@ FEDORA = Flavour(
         "gcc": _brings("strip"),
         "gcc-c++": _brings(),
         "gzip": _brings("gzip"),
+        "iperf3": _brings("iperf3"),
         "make": _brings(),
         "libatomic": _brings(),
         "libdrm": _brings(),

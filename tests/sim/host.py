@@ -34,6 +34,7 @@ from tests.sim.systemd import Systemd
 from tests.sim.tuned import SERVICE as TUNED
 from tests.sim.tuned import Tuned
 from tests.sim.udev import Udev
+from tests.sim.wires import Wires
 
 FIREWALLD = "firewalld.service"
 UP_SECONDS = 3600
@@ -84,6 +85,7 @@ class SimHost(State):
             self._fresh_tree()
         self.files = Files(self.root, login)
         self.network = Network(self.root, interfaces, address)
+        self.wires = Wires(self.network)
         self.networkd = Networkd(self.root, self.network)
         self.network_manager = NetworkManager(self.root, self.network)
         self.sysctl = Sysctl(self.root, self.network)
@@ -125,6 +127,8 @@ class SimHost(State):
             "ip": self._ip,
             "udevadm": self.udev.udevadm,
             "modprobe": self.udev.modprobe,
+            "ping": self.wires.ping,
+            "arping": self.wires.arping,
             "nmcli": self.network_manager.nmcli,
             "sysctl": self.sysctl.sysctl,
             "nft": self.nftables.nft,

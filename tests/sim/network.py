@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,10 @@ class Network:
                 # Every interface without an IPv4 address is an empty object, but for the last ones (trixie leaves
                 # them out, bookworm does not).
                 return _json([self._json(number, name) for number, name in enumerate(self.addresses, 1)])
+            case ["-j", "address", "show"]:
+                return _json([self._json(number, name, whole=True) for number, name in enumerate(self.addresses, 1)])
+            case ["-j", "-4", "route", "get", to, "from", source]:
+                return self._get(to, source)
             case ["-j", "-4", "route", "show"]:
                 connected = [(network, values) for network, values in self._connected()]
                 routes = [(route.network, route.json()) for route in self.routes]
@@ -184,13 +188,26 @@ class Network:
             yield f"{number}: {name}    inet {own}{broadcast} scope {_scope(own)} {name}{FOREVER_WORDS}\n"
 
     def _link(self, number: int, name: str) -> str:
-        mac = self.macs.get(name, "02:00")
-        tail = rf"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether {mac} brd ff"
+        tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether "
+        tail += f"{self._mac(number, name)} brd ff:ff:ff:ff:ff:ff"
         peer = "@if9" if name != "lo" else ""
         return f"{number}: {name}{peer}: <BROADCAST,UP,LOWER_UP> mtu {self.mtus[name]} {tail}\n"
 
-    def _json(self, number: int, name: str) -> dict[str, Any]:
-        if not self.addresses[name]:
+    def _mac(self, number: int, name: str) -> str:
+        return self.macs.get(name, f"02:00:00:00:00:{number:02x}")
+
+    def _get(self, to: str, source: str) -> Reply:
+        """As recorded: with `from`, the source is said by that word and prefsrc is left out."""
+        if not self.has(source):
+            return Reply("[]", "RTNETLINK answers: Invalid argument\n", 2)
+        routes = [(route.network, route.device) for route in self.routes]
+        routes += [(network, values["dev"]) for network, values in self._connected()]
+        _, device = max((each for each in routes if IPv4Address(to) in each[0]), key=lambda each: each[0].prefixlen)
+        return _json([{"dst": to, "from": source, "dev": device, "flags": [], "uid": 0, "cache": []}])
+
+    def _json(self, number: int, name: str, *, whole: bool = False) -> dict[str, Any]:
+        """whole: an interface without an address too, and with its MAC."""
+        if not self.addresses[name] and not whole:
             return {}
         infos = []
         for own in self.addresses[name]:
@@ -199,7 +216,9 @@ class Network:
             info |= {"broadcast": own_broadcast} if (own_broadcast := _broadcast(own)) else {}
             info |= {"scope": _scope(own), "label": name}
             infos.append(info | {"valid_life_time": FOREVER, "preferred_life_time": FOREVER})
-        return {"ifindex": number, "ifname": name, "flags": ["UP"], "mtu": self.mtus[name], "addr_info": infos}
+        flags = ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"]
+        found = {"ifindex": number, "ifname": name, "flags": flags, "mtu": self.mtus[name]}
+        return found | {"address": self._mac(number, name), "addr_info": infos}
 
 
 def _json(items: list[dict[str, Any]]) -> Reply:

@@ -22,14 +22,17 @@ REAL = frozenset(
 OPTIONAL = frozenset(
     re.findall(
         r"\S+",
-        "apt-get busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iptables lastlog "
-        "lastlogin lsinitramfs lsinitrd modprobe nft ninja nmcli restorecon rpm rpmkeys strip tar tuned-adm udevadm "
-        "ufw update-grub update-initramfs vulkaninfo xargs",
+        "apt-get arping busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iperf3 "
+        "iptables lastlog lastlogin lsinitramfs lsinitrd modprobe nft ninja nmcli ping restorecon rpm rpmkeys strip "
+        "tar tuned-adm udevadm ufw update-grub update-initramfs vulkaninfo xargs",
     )
 )
 """Programs that some hosts do not have: they are on the PATH only where the model puts them."""
 
+# One at a time: a script may run several at once, and the model answers through one pipe.
 STUB = r"""#!/bin/sh
+exec 9>"$SIM_ASK.lock"
+flock 9
 printf '%s\0' "$#" "${0##*/}" "$SIM_USER" "$PWD" "$@" >"$SIM_ASK"
 read -r go <"$SIM_ANSWER"
 . "$SIM_REPLY"

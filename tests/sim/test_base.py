@@ -36,9 +36,9 @@ APT = f"job packages:\nset -e\n{PATIENTLY}" + (
 )
 DNF = f"job packages:\nset -e\n{PATIENTLY}patiently dnf install -y --setopt=install_weak_deps=False NAMES\n"
 PACKAGES = {
-    "debian": APT.replace("NAMES", "libgomp1 nftables"),
-    "ubuntu": APT.replace("NAMES", "libgomp1 nftables"),
-    "fedora": DNF.replace("NAMES", "diffutils findutils gzip nftables tar"),
+    "debian": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables"),
+    "ubuntu": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables"),
+    "fedora": DNF.replace("NAMES", "diffutils findutils gzip iperf3 nftables tar"),
 }
 
 

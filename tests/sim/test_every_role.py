@@ -18,7 +18,9 @@ CASES = [
     ("tuning", "halo1"),
     ("base", "halo1"),
     ("names", "halo2"),
+    ("addresses", "halo2"),
     ("network", "halo2"),
+    ("links", "halo2"),
     ("firewall", "halo1"),
     ("firewall", "halo2"),
     ("llama_cpp", "halo1"),  # the builder: the release is not in the cache

@@ -35,7 +35,8 @@ table inet halofleet {
 		type filter hook input priority filter - 5; policy accept;
 		tcp dport 22 accept
 		iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport %(port)s accept
-		tcp dport %(port)s drop
+		iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport 15201 accept
+		tcp dport { 15201, %(port)s } drop
 	}
 """
     + CLOSED
@@ -46,7 +47,7 @@ table inet halofleet {
 	chain input {
 		type filter hook input priority filter - 5; policy accept;
 		tcp dport 22 accept
-		tcp dport 50052 drop
+		tcp dport { 15201, 50052 } drop
 		iifname "lo" tcp dport 8080 accept
 %s		tcp dport 8080 drop
 	}
@@ -59,7 +60,8 @@ table inet halofleet {
 		type filter hook input priority filter - 5; policy accept;
 		tcp dport 22 accept
 		iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport 50052 accept
-		tcp dport 50052 drop
+		iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport 15201 accept
+		tcp dport { 15201, 50052 } drop
 	}
 
 	chain forward {
@@ -72,7 +74,8 @@ table inet halofleet {
 	}
 }
 """
-FAR_END = (TABLE % {"port": 50052}).replace("10.44.0.0 ip daddr 10.44.0.1", "10.44.255.254 ip daddr 10.44.255.252")
+FAR_END = (TABLE % {"port": 50052}).replace("10.44.0.0 ip daddr 10.44.0.1", "10.44.255.254 ip daddr 10.44.255.252", 1)
+FAR_END = FAR_END.replace("10.44.0.0 ip daddr 10.44.0.1", "10.44.0.8 ip daddr 10.44.0.9")
 FAR_END = FAR_END.replace('{ "thunderbolt0", "thunderbolt1" }', '"thunderbolt0"')
 
 
@@ -107,8 +110,11 @@ def test_a_worker_that_lost_its_job_has_no_door(stages: Stages) -> None:
     sim = stage.before("llama_cpp")
     stage.change(serves__chat__workers=["halo3"])
     assert stage.run("firewall", sim).flat == [RULES, *LOAD]
-    assert re.findall(r"\t\t(.*) accept\n", sim.nftables.tables["halofleet"]) == ["tcp dport 22"]
-    assert "tcp dport 50052 drop" in sim.nftables.tables["halofleet"]
+    assert re.findall(r"\t\t(.*) accept\n", sim.nftables.tables["halofleet"]) == [
+        "tcp dport 22",
+        'iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport 15201',  # what measures the link
+    ]
+    assert "tcp dport { 15201, 50052 } drop" in sim.nftables.tables["halofleet"]
 
 
 def test_rules_that_nft_refuses_do_not_cost_the_ones_that_are_loaded(stages: Stages) -> None:

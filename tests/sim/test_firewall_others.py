@@ -19,6 +19,8 @@ TELL = RELOAD.format(files=f"{IN} {PASS}")
 DOOR = (
     'rule family="ipv4" source address="10.44.0.0" destination address="10.44.0.1" port port="{}" protocol="tcp" accept'
 )
+MEASURE = DOOR.format(15201)
+"""By which the link is measured."""
 PREPEND = "prepend allow in on thunderbolt0 proto tcp from 10.44.0.0 to 10.44.0.1 port {} comment halofleet"
 DELETE = "delete allow in on thunderbolt0 proto tcp from 10.44.0.0 to 10.44.0.1 port {}"
 SSH = "allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in"
@@ -40,15 +42,15 @@ def test_a_worker_with_firewalld(stages: Stages) -> None:
     opened = [SAVED, "directory", wrote(IN), TELL]
     opened[1] = "mkdir -p /etc/firewalld/policies"
     assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, *opened]
-    assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052)]}
+    assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052), MEASURE]}
     second = stage.run("firewall", sim)
     assert (second.flat, len(second.sent)) == ([], 2)
     stage.change(serves__chat__rpc_port=50060)
     assert stage.run("firewall", sim).flat == [RULES, *LOAD, *opened]
-    assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50060)]}
+    assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50060), MEASURE]}
     stage.change(serves__chat__workers=["halo3"])
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, SAVED, f"rm -f {IN}", TELL]
-    assert sim.firewalld.runs == {}
+    assert stage.run("firewall", sim).flat == [RULES, *LOAD, *opened]
+    assert sim.firewalld.runs == {"halofleet-in": [MEASURE]}
     assert stage.run("firewall", sim).flat == []
 
 
@@ -75,7 +77,7 @@ def test_what_somebody_took_from_firewalld_comes_back(stages: Stages) -> None:
     assert stage.run("firewall", sim).flat == [SAVED, TELL]
     sim.files.real(IN).unlink()
     assert wrote(IN) in stage.run("firewall", sim).flat
-    assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052)]}
+    assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052), MEASURE]}
     sim.systemd.stop("firewalld.service")
     sim.systemd.enabled.discard("firewalld.service")
     assert stage.run("firewall", sim).flat == [f"rm -f {IN}"], "it is not to find it when it is started one day"
@@ -104,18 +106,21 @@ def test_firewalld_is_not_told_to_read_what_it_would_not_start_with(stages: Stag
 def test_a_worker_with_ufw(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
     sim = before(stage, "ufw")
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, f"ufw {PREPEND.format(50052)}"]
+    assert stage.run("firewall", sim).flat == [
+        *(RULES, UNIT, *LOAD),
+        *(f"ufw {PREPEND.format(port)}" for port in (50052, 15201)),
+    ]
     line = "allow tcp {} 10.44.0.1 any 10.44.0.0 in_thunderbolt0 comment=68616c6f666c656574"
-    assert sim.ufw.lines() == [line.format(50052), SSH]
+    assert sim.ufw.lines() == [line.format(15201), line.format(50052), SSH]
     assert stage.run("firewall", sim).flat == []
     stage.change(serves__chat__rpc_port=50060)
     ufw = [f"ufw {PREPEND.format(50060)}", f"ufw {DELETE.format(50052)}"]
     assert stage.run("firewall", sim).flat == [RULES, *LOAD, *ufw]
-    assert sim.ufw.lines() == [line.format(50060), SSH]
+    assert sim.ufw.lines() == [line.format(50060), line.format(15201), SSH]
     assert stage.run("firewall", sim).flat == []
     stage.change(serves__chat__workers=["halo3"])
     stage.run("firewall", sim)
-    assert sim.ufw.lines() == [SSH]
+    assert sim.ufw.lines() == [line.format(15201), SSH]
 
 
 def test_a_middle_with_ufw(stages: Stages) -> None:
@@ -127,7 +132,7 @@ def test_a_middle_with_ufw(stages: Stages) -> None:
     assert len(routes) == 2
     stage.changed.clear()
     stage.run("firewall", sim)
-    assert len(sim.ufw.lines()) == 2, "its door, and SSH"
+    assert len(sim.ufw.lines()) == 3, "its doors, and SSH"
 
 
 def test_the_api_of_a_controller_with_ufw(stages: Stages) -> None:

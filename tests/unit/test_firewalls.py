@@ -44,6 +44,12 @@ POLICY = """\
     <port port="50052" protocol="tcp"/>
     <accept/>
   </rule>
+  <rule family="ipv4">
+    <source address="10.44.0.0"/>
+    <destination address="10.44.0.1"/>
+    <port port="15201" protocol="tcp"/>
+    <accept/>
+  </rule>
 </policy>
 """  # noqa: E501
 
@@ -57,7 +63,7 @@ def test_a_workers_policy(tmp_path: Path) -> None:
 def test_what_the_file_says_is_what_is_looked_for(tmp_path: Path) -> None:
     """The rules of every node of a chain: as many in the XML as in the words that firewalld prints."""
     chain = lab(tmp_path, links__2=None, firewall={"api": ["192.168.1.0/24", "10.8.0.7/32"]})
-    for node, counts in {"halo1": {"halofleet-in": 2}, "halo2": {"halofleet-in": 1, "halofleet-pass": 2}}.items():
+    for node, counts in {"halo1": {"halofleet-in": 2}, "halo2": {"halofleet-in": 2, "halofleet-pass": 2}}.items():
         wanted = plan(chain, node)
         rules = firewalld.rules(wanted)
         assert {name: len(lines) for name, lines in rules.items() if lines} == counts
@@ -131,6 +137,7 @@ def test_rules_of_ufw(tmp_path: Path) -> None:
     ]
     assert [rule.line for rule in ufw.rules(plan(chain, "halo2"))] == [
         "allow tcp 50052 10.44.0.1 any 10.44.0.0 in_thunderbolt0",
+        "allow tcp 15201 10.44.0.1 any 10.44.0.0 in_thunderbolt0",
         "route:allow any any 10.44.255.254 any 10.44.255.252 in_thunderbolt1!out_thunderbolt0",
         "route:allow any any 10.44.255.252 any 10.44.255.254 in_thunderbolt0!out_thunderbolt1",
     ]

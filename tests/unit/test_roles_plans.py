@@ -158,7 +158,7 @@ def test_the_firewall_closes_rpc_ports_and_never_ssh(tmp_path: Path, flavour: Fl
         ports = re.findall(r"dport (.*) (accept|drop)", rules.content)
         assert ports[0] == ("22", "accept")
         assert [port for port, verdict in ports if verdict == "drop"] == (
-            ["{ 50052 }", "{ 8080 }"] if name == "halo1" else ["{ 50052 }"]
+            ["{ 15201, 50052 }", "{ 8080 }"] if name == "halo1" else ["{ 15201, 50052 }"]
         )
         assert not re.search(r"flush|policy drop", rules.content)
         assert "ExecStop" not in unit.content
@@ -170,7 +170,7 @@ def test_the_firewall_closes_rpc_ports_and_never_ssh(tmp_path: Path, flavour: Fl
 def test_a_door_is_the_controllers_link_address_on_the_link(tmp_path: Path) -> None:
     whole = lab(tmp_path)
     assert firewall.plan.plan(whole, "halo1").doors == ()
-    (door,) = firewall.plan.plan(whole, "halo3").doors
+    (door,) = (door for door in firewall.plan.plan(whole, "halo3").doors if door.port == 50052)
     assert (door.interface, str(door.source), str(door.destination), door.port) == (
         "thunderbolt1",
         "10.44.0.4",
@@ -181,7 +181,7 @@ def test_a_door_is_the_controllers_link_address_on_the_link(tmp_path: Path) -> N
 
 def test_a_door_in_a_chain_is_the_loopback_address_of_the_controller(tmp_path: Path) -> None:
     chain = lab(tmp_path, links__2=None)
-    (door,) = firewall.plan.plan(chain, "halo3").doors
+    (door,) = (door for door in firewall.plan.plan(chain, "halo3").doors if door.port == 50052)
     assert (door.interface, str(door.source), str(door.destination), door.port) == (
         "thunderbolt0",
         "10.44.255.254",
@@ -189,6 +189,25 @@ def test_a_door_in_a_chain_is_the_loopback_address_of_the_controller(tmp_path: P
         50052,
     )
     assert [len(firewall.plan.plan(chain, name).passages) for name in chain.nodes] == [0, 2, 0]
+
+
+def test_who_measures_a_link_gets_in_by_it_alone(tmp_path: Path) -> None:
+    """At a port that no serve has, and in one direction: the other end sends back over the same connection."""
+    whole = lab(tmp_path, serves__chat__rpc_port=15201)
+    found = {
+        name: [
+            (door.interface, str(door.source), str(door.destination))
+            for door in firewall.plan.plan(whole, name).doors
+            if door.port == 15202
+        ]
+        for name in whole.nodes
+    }
+    assert found == {
+        "halo1": [],
+        "halo2": [("thunderbolt0", "10.44.0.0", "10.44.0.1")],
+        "halo3": [("thunderbolt1", "10.44.0.4", "10.44.0.5"), ("thunderbolt0", "10.44.0.8", "10.44.0.9")],
+    }
+    assert firewall.plan.plan(whole, "halo1").ports == (15201, 15202)
 
 
 FABRIC = {"ethernet": {"halo1": "enp97s0", "halo3": "enp97s0"}, "subnet": "10.45.0.0/24", "mtu": 9000}

@@ -1,0 +1,1 @@
+"""What is running, on what, how fast the links are: for deploys/status.py. Reads only."""

@@ -1,0 +1,44 @@
+"""Whether a node runs what the inventory says. Pure; the links are judged by roles/link_proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from roles.lib.finding import WORST_FIRST, Finding, Severity
+from roles.lib.units import UnitState
+from roles.status.plan import Wanted, comparable
+from roles.verify.facts import Sight
+from roles.verify.operations import judge as verify
+
+
+def judge(
+    wanted: Wanted, units: Mapping[str, UnitState], programs: Sight, health: Mapping[str, int | None]
+) -> list[Finding]:
+    """health: by serve, the status of its API's /health; None where nobody answers."""
+    found = []
+    for name in wanted.units:
+        unit = units.get(name, UnitState())
+        if unit.active != "active":
+            seen = "not there" if unit.load == "not-found" else f"{unit.active} ({unit.sub})"
+            fix = f"cluster.py starts it; journalctl -u {name} says why it ended"
+            found.append(Finding(name, "stop", wanted.node, seen, "active", fix))
+        elif unit.file != "enabled":
+            found.append(Finding(name, "warn", wanted.node, unit.file, "enabled", "cluster.py enables it"))
+    found += verify(comparable(wanted.check), programs)
+    for server in wanted.check.servers:
+        status = health.get(server.serve)
+        if status != 200:
+            seen = {None: "nobody answers", 503: "loads its model"}.get(status, f"/health says {status}")
+            fix = f"wait where it loads; else journalctl -u {server.unit}"
+            severity: Severity = "warn" if status == 503 else "stop"
+            found.append(Finding(f"API of {server.serve}", severity, wanted.node, seen, "ready", fix))
+    return found
+
+
+def unreachable(node: str) -> Finding:
+    fix = "is it up? ssh says why not; --exclude leaves it out"
+    return Finding("unreachable", "stop", node, "no answer to what it was asked", "an answer", fix)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda each: (WORST_FIRST.index(each.severity), each.node, each.rule))

@@ -1,0 +1,51 @@
+"""What deploys/status.py asks of a node, and compares with. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inventory.spec import Lab
+from roles.doctor.look import Boxes
+from roles.firewall.plan import UNIT as FIREWALL
+from roles.lib.remote import Question
+from roles.lib.units import UnitStates
+from roles.link_proof.facts import Sights as Links
+from roles.link_proof.plan import Proof
+from roles.link_proof.plan import plan as proof_plan
+from roles.llama_cpp import artifact
+from roles.rpc_server.plan import UNIT as RPC
+from roles.verify.facts import Sights as Programs
+from roles.verify.plan import Check
+from roles.verify.plan import plan as check_plan
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Of a node. units: that should be there and run. questions: all that it is asked, in one remote command."""
+
+    node: str
+    check: Check
+    proof: Proof
+    units: tuple[str, ...]
+
+    @property
+    def questions(self) -> tuple[Question[Any], ...]:
+        serving = tuple(unit for unit in self.units if unit != FIREWALL)
+        return (
+            Question(UnitStates, {"units": self.units}),
+            Question(Programs, {"units": serving, "releases": self.check.releases}),
+            Question(Links, {"proof": self.proof}),
+            Question(Boxes),
+        )
+
+
+def plan(lab: Lab, name: str) -> Wanted:
+    check = check_plan(lab, name)
+    serving = (*(server.unit for server in check.servers), *((RPC,) if check.rpc else ()))
+    return Wanted(name, check, proof_plan(lab, name), (*serving, FIREWALL))
+
+
+def comparable(check: Check) -> Check:
+    """Without the releases that this machine has no artifact of: it cannot say what commit they should be."""
+    return replace(check, releases=tuple(each for each in check.releases if artifact.path_of(each).is_file()))
