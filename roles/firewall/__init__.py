@@ -5,11 +5,9 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.firewall.operations import rules_loaded
-from roles.firewall.plan import Firewall, files
-from roles.lib.paths import paths
+from roles.firewall.plan import Firewall
 
 
 @deploy("firewall")
 def firewall(plan: Firewall) -> None:
-    paths(wanted=files(plan), name="rules and unit")
     rules_loaded(firewall=plan, name="rules loaded")

@@ -8,20 +8,12 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.firewall import firewalld
 from roles.firewall.plan import LOADED, RULES, UNIT
+from roles.lib.tentative import FIREWALL, pending
 
 POLICY = (
     "busctl --json=short call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
     "org.fedoraproject.FirewallD1.policy getPolicySettings s"
 )
-
-BROKEN = (
-    "state=$(systemctl is-active firewalld 2>/dev/null) starts=$(systemctl is-enabled firewalld 2>/dev/null); "
-    'case "$state $starts" in "active "*) ;; "failed "* | *" enabled") '
-    'echo "broken firewalld: $state, $starts" ;; esac; '
-    "if grep -qsx ENABLED=yes /etc/ufw/ufw.conf && ! iptables -S ufw-user-input >/dev/null 2>&1; "
-    'then echo "broken ufw: enabled, not loaded"; fi; '
-)
-"""Shell: a line for every firewall that is meant to run and does not: at the next boot it may close what we need."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +30,8 @@ class Firewalls:
     """It is enabled."""
     tuples: frozenset[str] = frozenset()
     """The rules that were added to ufw, as it keeps them."""
+    pending: bool = False
+    """A change of it waits for its confirmation (roles/lib/tentative.py)."""
 
 
 class FirewallStates(FactBase[Firewalls]):
@@ -45,6 +39,7 @@ class FirewallStates(FactBase[Firewalls]):
         names = " ".join(firewalld.ZONES)
         path = firewalld.path("$name")
         return StringCommand(
+            f"{pending(FIREWALL)}"
             f"if systemctl is-active --quiet {UNIT} && systemctl is-enabled --quiet {UNIT} && "
             f"{{ sha256sum <{RULES}; nft -s list table inet halofleet; }} 2>/dev/null | cmp -s - {LOADED}; "
             "then echo loaded; fi; "
@@ -66,6 +61,7 @@ class FirewallStates(FactBase[Firewalls]):
             {name: frozenset(firewalld.running(answer)) for key, name, answer in named if key == "policy"},
             "ufw" in output,
             frozenset(rest for key, _, rest in said if key == "tuple"),
+            "pending" in output,
         )
 
     @staticmethod

@@ -96,6 +96,17 @@ class HaloConnector(SSHConnector):
             file.write(json.dumps({"host": self.host.name, **values}) + "\n")
 
     @contextmanager
+    def anew(self) -> Iterator[HaloConnector]:
+        """A connection of its own beside this one, to the host that known_hosts knows. Raises ConnectError."""
+        other = type(self)(self.state, self.host)
+        try:
+            other.connect()
+            yield other
+        finally:
+            if other.client is not None:
+                other.client.close()
+
+    @contextmanager
     def reach(self, address: str, port: int) -> Iterator[str]:
         """`ADDRESS:PORT` on this machine that leads to what the node listens on there. Raises Failed."""
         transport = self.client.get_transport() if self.client else None

@@ -37,14 +37,19 @@ def run(
     host: Host, command: StringCommand, *, stdin: str | None = None, live: bool = False
 ) -> tuple[bool, CommandOutput]:
     """Runs it with the operation's own sudo and environment; never printed, not with -vvv either, unless `live`."""
-    arguments: dict[str, Any] = {
+    arguments = connector_arguments(host)
+    if stdin is not None:
+        arguments["_stdin"] = stdin
+    return host.run_shell_command(command, print_output=live, **arguments)
+
+
+def connector_arguments(host: Host) -> dict[str, Any]:
+    """The operation's own sudo and environment, as a connector takes them."""
+    return {
         key: value
         for key, value in (host.current_op_global_arguments or {}).items()
         if key in CONNECTOR_ARGUMENT_KEYS and value is not None
     }
-    if stdin is not None:
-        arguments["_stdin"] = stdin
-    return host.run_shell_command(command, print_output=live, **arguments)
 
 
 def read(host: Host, command: StringCommand, *, stdin: str | None = None) -> str:

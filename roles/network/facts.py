@@ -9,6 +9,7 @@ from typing import Any
 
 from pyinfra.api import FactBase, StringCommand
 
+from roles.lib.tentative import NETWORK, pending
 from roles.network.managers import CONF, MANAGERS, SYSCTL, detect
 
 MARKER = "/run/halofleet-network.loaded"
@@ -43,6 +44,8 @@ class Links:
     devices: dict[str, Device] = field(default_factory=dict)
     there: frozenset[str] = frozenset()
     """Every interface, with and without an address."""
+    pending: bool = False
+    """A change of them waits for its confirmation (roles/lib/tentative.py)."""
 
 
 class LinkStates(FactBase[Links]):
@@ -56,7 +59,7 @@ class LinkStates(FactBase[Links]):
         newer = f'if [ -e {MARKER} ]; then [ "$f" -nt {MARKER} ]; else [ "$(stat -c %Y "$f")" -ge $booted ]; fi'
         ours = " ".join([*(f"{manager.prefix}*{manager.suffix}" for manager in MANAGERS.values()), CONF, SYSCTL])
         return StringCommand(
-            f"{detect(address)}"
+            f"{detect(address)}{pending(NETWORK)}"
             "if systemctl is-enabled --quiet systemd-networkd 2>/dev/null; then echo starts; fi; "
             'if [ -n "$nm" ]; then LC_ALL=C nmcli -t -f NAME,DEVICE connection show | '
             "sed -n 's/^halofleet-\\([^:]*\\):/profile \\1 /p'; fi; "
@@ -87,6 +90,7 @@ class LinkStates(FactBase[Links]):
             {word[1]: word[2] for word in words if word[0] == "profile"},
             {item["ifname"]: _device(item, routes, frozenset(said("forwards"))) for item in listed[0]},
             frozenset(said("there")),
+            ["pending"] in words,
         )
 
     @staticmethod

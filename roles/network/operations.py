@@ -6,15 +6,17 @@ import shlex
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import Host, StringCommand, operation
 
 from roles.lib.board import LINKS_NARROWED, board
 from roles.lib.paths import paths
 from roles.lib.remote import Commands, current, look
 from roles.lib.stop import Failed
+from roles.lib.tentative import tentative
 from roles.network.facts import MARKER, Device, Links, LinkStates, SeenRoute
 from roles.network.managers import MANAGERS, NETWORK_MANAGER, NETWORKD, PATTERNS, SYSCTL, Manager, files
 from roles.network.plan import Interface, Network, narrowed
+from roles.network.put_back import change
 
 WAIT = (
     "for try in $(seq 50); do if {check}; then exit 0; fi; sleep 0.2; done; "
@@ -42,6 +44,10 @@ def links_up(network: Network) -> Commands:
             f"{host.name}: neither systemd-networkd nor NetworkManager is there to keep the links. "
             "Install one of them and start it"
         )
+    yield from tentative(host, change(network), _changes(host, network, now), pending=now.pending)
+
+
+def _changes(host: Host, network: Network, now: Links) -> Commands:
     wrote = False
     wanted = files(network, now.manager, now.active)
     for write in paths._inner(wanted, PATTERNS):

@@ -6,11 +6,12 @@ import shlex
 
 from pyinfra.api import FactBase, StringCommand
 
-from roles.firewall.facts import BROKEN
+from roles.firewall.broken import BROKEN
 from roles.gpu.plan import traces
 from roles.lib.layout import LINKS_PROVEN
 from roles.network.managers import detect
 from roles.network.ports import LOOK, MODULE, parse
+from roles.preflight import way
 from roles.preflight.plan import Snapshot
 
 LOCK = "/run/halofleet.lock"
@@ -44,6 +45,7 @@ class Snapshots(FactBase[Snapshot]):
             f"{LOOK if ports else ''}"
             f"{detect(address)}{BROKEN}"
             f"[ ! -e {LINKS_PROVEN} ] || sed 's/^/proven /' {LINKS_PROVEN}; "
+            f"{way.WAY}"
             f"{_lock(lock)}"
         )
 
@@ -67,6 +69,7 @@ class Snapshots(FactBase[Snapshot]):
             udev="udev" in values,
             module="module" in values,
             proven=tuple(value for key, value in pairs if key == "proven"),
+            way=way.process(output),
         )
 
     @staticmethod

@@ -23,6 +23,7 @@ from roles.models import here, there
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, Snapshot, judge, judge_access
 from roles.preflight.ports import judge_ports
+from roles.preflight.way import unplugged
 
 TOPIC = "preflight"
 PATIENCE_SECONDS = 4
@@ -79,6 +80,8 @@ def collected(expected: Expected) -> Commands:
             host.log(f"warning: {finding}")
     if rules := dict.fromkeys(finding.rule for finding in said if finding.severity == "warn"):
         host.log(f"the doctor warns: {', '.join(rules)}; deploys/preflight.py says what to do")
+    for name in unplugged(expected.interfaces, seen.way):
+        host.log(f"interface {name}: no carrier; is its cable in, and the other node up? {name} is set up all the same")
     host.noop(f"{seen.os} {seen.arch}, {seen.free} MiB free")
     yield from ()
 

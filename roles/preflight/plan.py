@@ -10,6 +10,7 @@ from pathlib import Path
 from inventory.spec import Lab
 from roles.doctor import judge as doctor
 from roles.doctor.patient import Expected as Box
+from roles.firewall.broken import fix as fix_firewall
 from roles.lib.finding import Finding
 from roles.llama_cpp.plan import Release, arch_of
 from roles.llama_cpp.plan import plan as release_plan
@@ -17,6 +18,7 @@ from roles.models.plan import Model
 from roles.models.plan import plan as models_plan
 from roles.network.managers import NETWORKD
 from roles.network.ports import Port, Seen, needs_module, ports
+from roles.preflight import way as ways
 
 LOCK_FIX = "wait for it to end; when its machine is gone, its lock is too, a minute later"
 
@@ -56,6 +58,7 @@ class Expected:
     """Of the serves that this node controls."""
     box: Box = doctor.UNKNOWN
     """What the doctor is told of it."""
+    claims: ways.Claims = ways.NO_CLAIMS
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Snapshot:
     """The kernel has USB4 networking."""
     proven: tuple[str, ...] = ()
     """The lines of its record of proven links."""
+    way: ways.Way = ways.UNKNOWN
 
 
 def plan(lab: Lab, name: str) -> Expected:
@@ -112,6 +116,7 @@ def plan(lab: Lab, name: str) -> Expected:
         ),
         models=models_plan(lab, name),
         box=doctor.expected(lab, name),
+        claims=ways.claims(lab, name),
     )
 
 
@@ -149,8 +154,7 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         fix = "systemctl enable --now NetworkManager, or systemd-networkd"
         found.append(stop("network manager", "none", "systemd-networkd or NetworkManager", fix))
     for firewall in seen.broken:
-        fix = "repair and start it, or disable it: it may close at the next boot what the links need"
-        found.append(stop("firewall", firewall, "one that runs, or none", fix))
+        found.append(stop("firewall", firewall, "one that runs, or none", fix_firewall(firewall)))
     needed = FREE_TO_BUILD_MIB if builds else FREE_MIB
     if seen.free < needed:
         found.append(stop("free space in /var/lib", f"{seen.free} MiB", f"{needed} MiB", "make room"))
@@ -164,4 +168,5 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         elif interface == seen.ssh_interface:
             fix = "name the interface that the cable is plugged into"
             found.append(stop(f"interface {interface}", "SSH comes in over it", "a dedicated link", fix))
+    found += ways.judge(expected.node, expected.claims, expected.interfaces, seen.ssh_interface, seen.way)
     return found

@@ -25,7 +25,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(lab: Lab) -> None:
     before = lab.fingerprint()
     run = lab.pyinfra("--dry", "--diff", str(lab.inventory), "deploys/cluster.py").ok()
     assert lab.fingerprint() == before
-    for words in ("links up", "rules and unit", "releases installed", "serving chat"):
+    for words in ("links up", "rules loaded", "releases installed", "serving chat"):
         assert words in run.out + run.err
     assert "+Address=" in run.err + run.out  # --diff shows a file that is not there yet
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from paramiko import SSHException
 from pyinfra.api import Host, State, StringCommand
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.util import CommandOutput, OutputLine, make_unix_command_for_host
 
 from roles.lib.connector import HaloConnector
 from roles.lib.jobs import RUNNER
+from roles.lib.stop import Failed
 from tests.sim.host import SimHost
 from tests.sim.shell import NotModelled
 
@@ -46,6 +48,8 @@ def short(command: str, stdin: str) -> str:
     job = re.fullmatch(r"sh -c (.*) job\.sh (\S+) (wait|stop)", command, re.S)
     if job and RUNNER.splitlines()[-1] in job[1]:
         return f"job {job[2]}:\n{base64.b64decode(stdin).decode()}"
+    if tentative := re.fullmatch(r"sh -c .* (arm|confirm)-(\w+)", command, re.S):
+        return f"{tentative[1]} {tentative[2]}"
     for pattern, words in SHORT:
         if found := re.fullmatch(pattern, command):
             return found.expand(words)
@@ -107,6 +111,14 @@ class SimConnector(HaloConnector):
             for output in lines:
                 print(f"{self.host.print_prefix}{output.line}", file=sys.stderr)
         return reply.status in fine, CommandOutput(lines)
+
+    @contextmanager
+    def anew(self) -> Iterator[HaloConnector]:
+        if self.dies_after is not None and self.changes >= self.dies_after:
+            raise Failed("the control machine is gone")  # it was killed, and tries nothing again
+        if not self.sim.answers():
+            raise ConnectError("Could not connect (timed out)")
+        yield self
 
     @contextmanager
     def reach(self, address: str, port: int) -> Iterator[str]:

@@ -49,7 +49,7 @@ COPIED = {
     "firewalld": ("runs", "now", "broken"),
     "ufw": ("loaded",),
     "tuned": ("version", "running", "original"),
-    "systemd": ("vendor", "enabled", "units", "counter"),
+    "systemd": ("vendor", "enabled", "units", "timers", "counter"),
 }
 """What a clone has of each model."""
 
@@ -310,12 +310,19 @@ class SimHost(State):
         entry = self.root / f"proc/{self.shell.session}"
         entry.mkdir()
         (entry / "comm").write_text("sshd-session\n")
+        client = self.network.management.network.network_address + 1
+        (entry / "environ").write_text(f"LANG=C.UTF-8\0SSH_CLIENT={client} 51000 22\0")
         stat = STAT.format(pid=self.shell.session, comm="sshd-session", parent=70, start=self.sessions)
         (entry / "stat").write_text(stat)
 
     def disconnect(self) -> None:
         """The session's process ends with it."""
         shutil.rmtree(self.root / f"proc/{self.shell.session}", ignore_errors=True)
+
+    def answers(self) -> bool:
+        """Whether a new SSH connection comes through; one that is open lives on."""
+        there = f"{self.address}/24" in self.network.addresses["host0"]
+        return there and not any("tcp dport 22 drop" in table for table in self.nftables.tables.values())
 
     def execute(self, command: str, stdin: bytes = b"") -> Reply:
         """Runs a remote command as the login user."""

@@ -54,6 +54,8 @@ class Network:
         self.interfaces = ("lo", "host0", *interfaces)
         self.most_mtu = 9216
         """What the interfaces take."""
+        self.unplugged: set[str] = set()
+        """Up, and nobody at the other end."""
         self.boot(keep=(root / "proc/sys/net").exists())
 
     def boot(self, *, keep: bool = False) -> None:
@@ -139,6 +141,23 @@ class Network:
                 return Reply("".join(str(route) for route in self.routes if route.destination == "default"))
             case ["-4", "route", "show", destination] if destination[0].isdigit() and "/" not in destination:
                 return Reply("".join(str(route) for route in self.routes if route.destination == destination))
+            case ["-4", "route", "get", address]:
+                return Reply(self._way(address))
+            case ["-4", "route", "show"]:
+                lines = [
+                    f"{values['dst']} dev {values['dev']} proto kernel scope link src {values['prefsrc']}\n"
+                    for _, values in self._connected()
+                ]
+                return Reply("".join([*map(str, self.routes), *lines]))
+            case ["-4", "route", "add", destination, "via", gateway, "dev", name, *rest]:
+                return self._add_route(destination, gateway, name, rest)
+            case ["-4", "route", "add", network, "dev", _, "proto", "kernel", *_]:
+                if any(str(known) == network for known, _ in self._connected()):
+                    return Reply(stderr="RTNETLINK answers: File exists\n", status=2)
+                raise NotModelled(call)
+            case ["address", "add", address, "dev", name] if address not in self.addresses[name]:
+                self.addresses[name].append(address)
+                return Reply()
             case ["route", "delete", destination, "via", gateway, "dev", name]:
                 return self._delete_route(destination, gateway, name)
             case ["-o", "route", "show", "default"]:
@@ -174,6 +193,24 @@ class Network:
         self.routes -= found
         return Reply()
 
+    def _way(self, address: str) -> str:
+        """Transcript: iproute2 6.1. The longest prefix wins."""
+        known = [(network, values["dev"], "") for network, values in self._connected()]
+        known += [(route.network, route.device, f"via {route.gateway} ") for route in self.routes]
+        found = [each for each in known if IPv4Address(address) in each[0]]
+        _, device, via = max(found, key=lambda each: each[0].prefixlen)
+        source = self.addresses[device][0].split("/")[0]
+        return f"{address} {via}dev {device} src {source} uid 0 \n    cache \n"
+
+    def _add_route(self, destination: str, gateway: str, name: str, rest: list[str]) -> Reply:
+        values = dict(zip(rest[::2], rest[1::2], strict=True))
+        route = Route(destination, gateway, name, values.pop("src", ""), values.pop("proto", ""))
+        assert not values
+        if any(known.destination == destination for known in self.routes):
+            return Reply(stderr="RTNETLINK answers: File exists\n", status=2)
+        self.routes.add(route)
+        return Reply()
+
     def _connected(self) -> Iterator[tuple[IPv4Network, dict[str, Any]]]:
         """The routes that the kernel makes of addresses."""
         for name, owns in self.addresses.items():
@@ -191,7 +228,8 @@ class Network:
         tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether "
         tail += f"{self._mac(number, name)} brd ff:ff:ff:ff:ff:ff"
         peer = "@if9" if name != "lo" else ""
-        return f"{number}: {name}{peer}: <BROADCAST,UP,LOWER_UP> mtu {self.mtus[name]} {tail}\n"
+        flags = "NO-CARRIER,BROADCAST,MULTICAST,UP" if name in self.unplugged else "BROADCAST,UP,LOWER_UP"
+        return f"{number}: {name}{peer}: <{flags}> mtu {self.mtus[name]} {tail}\n"
 
     def _mac(self, number: int, name: str) -> str:
         return self.macs.get(name, f"02:00:00:00:00:{number:02x}")

@@ -24,8 +24,11 @@ class Nftables:
             case ["-f", path]:
                 refusal, tables = self._rules(path)
                 if not refusal.status:
-                    self.tables |= tables
+                    gone = re.findall(r"^delete table inet (\w+)$", self._text(path), re.M)
+                    self.tables = {name: text for name, text in self.tables.items() if name not in gone} | tables
                 return refusal
+            case ["list", "tables"]:
+                return Reply("".join(f"table inet {name}\n" for name in self.tables))
             case ["-s", "list", "table", "inet", name]:
                 if name in self.tables:
                     return Reply(self.tables[name])
@@ -35,8 +38,11 @@ class Nftables:
                 return Reply(stderr=error, status=1)
         raise NotModelled(call)
 
+    def _text(self, path: str) -> str:
+        return (self.root / path.removeprefix("/")).read_text()
+
     def _rules(self, path: str) -> tuple[Reply, dict[str, str]]:
-        text = (self.root / path.removeprefix("/")).read_text()
+        text = self._text(path)
         tables = {}
         for name, body in re.findall(r"^table inet (\w+) \{\n(.*?)^\}$", text, re.M | re.S):
             for line in body.splitlines():

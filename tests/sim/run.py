@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from tests.sim.connector import Sent, SimConnector
 from tests.sim.host import SimHost
 
 Role = Callable[..., Any]
+GUARD = re.compile(r"(arm|confirm) \w+$")
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,11 @@ class Run:
 
     @property
     def commands(self) -> list[tuple[str, list[str]]]:
-        """(operation's name, its commands) for each operation that sent any; reading facts is none."""
+        """(operation's name, its commands) for each operation that sent any; reading facts is none, and what surrounds
+        a change (`guards`) is left out."""
         found: list[tuple[str, list[str]]] = []
         for sent in self.sent:
-            if not sent.fact:
+            if not sent.fact and not GUARD.match(sent.command):
                 if not found or found[-1][0] != sent.operation:
                     found.append((sent.operation, []))
                 found[-1][1].append(sent.command)
@@ -43,7 +46,12 @@ class Run:
 
     @property
     def flat(self) -> list[str]:
-        return [sent.command for sent in self.sent if not sent.fact]
+        return [sent.command for sent in self.sent if not sent.fact and not GUARD.match(sent.command)]
+
+    @property
+    def guards(self) -> list[str]:
+        """What roles/lib/tentative.py has sent around the changes."""
+        return [sent.command for sent in self.sent if GUARD.match(sent.command)]
 
     @property
     def changes(self) -> int:

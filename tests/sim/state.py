@@ -17,8 +17,11 @@ from tests.sim.sysctl import Sysctl
 from tests.sim.systemd import Systemd
 from tests.sim.udev import Udev
 
-VOLATILE = re.compile(r"/proc/|/run/halofleet\.lock|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|/dev/")
-"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs."""
+VOLATILE = re.compile(
+    r"/proc/|/run/halofleet\.lock|/run/halofleet-put-back-|/run/halofleet-buffers-|/var/lib/halofleet/jobs/|"
+    r"/var/lib/halofleet/put-back|/dev/"
+)
+"""Not part of what a run leads to: processes, locks, caches of this boot, the logs of jobs, what was put back."""
 
 
 class State:
@@ -54,6 +57,7 @@ class State:
         return (
             sorted(self.packages.installed),
             sorted(self.systemd.enabled),
+            dict(self.systemd.timers),
             addresses,
             dict(network.mtus),
             frozenset(network.routes),

@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.sim.shell import Call, NotModelled, Reply
 from tests.sim.units import FOLDER, Manager, Unit, quoted
 
+PUT_BACK = "halofleet-put-back-"
+
 
 class Systemd(Manager):
     """Programs: systemctl, systemd-run."""
@@ -43,8 +45,17 @@ class Systemd(Manager):
                     return Reply(stderr=f"Failed to disable unit: Unit {name} does not exist\n", status=1)
                 self.enabled.discard(name)  # done before the stop, whatever comes of it
                 return self.stop(name)
+            case ["stop", *names] if all(name.startswith(PUT_BACK) for name in names):
+                for name in names:
+                    self.timers.pop(name.removesuffix(".timer"), None)
+                return Reply()
             case ["stop", name]:
                 return self.stop(name)
+            case ["stop", "systemd-networkd.socket", name]:
+                return self.stop(name)
+            case ["disable", "systemd-networkd"]:
+                self.enabled.discard("systemd-networkd.service")
+                return Reply()
             case ["start", name]:
                 unit = self.find(name)
                 return Reply() if unit and unit.active == "active" else self.start(name)
@@ -136,6 +147,15 @@ class Systemd(Manager):
                 unit.startswith("--unit=halofleet-") and description.startswith("--description=") and out and err
             ):
                 log = out.removeprefix("StandardOutput=append:")
+            case ["--quiet", unit, after, "--timer-property=AccuracySec=100ms", _, "/bin/sh", path] if unit.startswith(
+                f"--unit={PUT_BACK}"
+            ) and after.startswith("--on-active="):
+                name = unit.removeprefix("--unit=")
+                if name in self.timers:
+                    error = f"Failed to start transient timer unit: Unit {name}.timer was already loaded"
+                    return Reply(stderr=f"{error} or has a fragment file.\n", status=1)
+                self.timers[name] = (int(after.removeprefix("--on-active=")), path)
+                return Reply()
             case _:
                 raise NotModelled(call)
         path = re.findall(r"^/bin/sh '(.*?)'", line)[0]
@@ -145,6 +165,13 @@ class Systemd(Manager):
         with (self.root / log.removeprefix("/")).open("a", errors="surrogateescape") as file:
             file.write(reply.stdout + reply.stderr)
         return Reply()
+
+    def fire(self, name: str) -> Reply:
+        """The timer has elapsed: its script runs, whoever is connected."""
+        _, path = self.timers.pop(name)
+        moved = self.shell.work / f"{name}.sh"
+        moved.write_text(self.shell.inside((self.root / path.removeprefix("/")).read_text()))
+        return self.shell.run(f"sh {quoted(str(moved))}", user="root")
 
 
 def _full(name: str) -> str:

@@ -15,8 +15,9 @@ Stages = Callable[..., Stage]
 
 RULES = "write /etc/halofleet/firewall.nft 644 root:root"
 UNIT = "write /etc/systemd/system/halofleet-firewall.service 644 root:root"
+PART = "/etc/halofleet/.firewall.nft.check"
+CHECK = f"umask 077; base64 -d >{PART} && nft -c -f {PART}; status=$?; rm -f {PART}; exit $status"
 LOAD = [
-    "nft -c -f /etc/halofleet/firewall.nft",
     "systemctl daemon-reload && systemctl enable --quiet halofleet-firewall.service",
     "systemctl reload-or-restart halofleet-firewall.service",
 ]
@@ -83,7 +84,7 @@ FAR_END = FAR_END.replace('{ "thunderbolt0", "thunderbolt1" }', '"thunderbolt0"'
 def test_a_worker(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo2")
     sim = stage.before("firewall")
-    assert stage.run("firewall", sim).commands == [("rules and unit", [RULES, UNIT]), ("rules loaded", LOAD)]
+    assert stage.run("firewall", sim).commands == [("rules loaded", [CHECK, RULES, UNIT, *LOAD])]
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50052}}
     assert "halofleet-firewall.service" in sim.systemd.enabled
 
@@ -92,7 +93,7 @@ def test_another_port_loads_the_rules_again_and_leaves_the_unit(stages: Stages) 
     stage = stages("fedora", "halo2")
     sim = stage.before("llama_cpp")
     stage.change(serves__chat__rpc_port=50060)
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD]
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50060}}
 
 
@@ -101,7 +102,7 @@ def test_rules_that_somebody_changed_by_hand_come_back(stages: Stages, flavour: 
     stage = stages(flavour, "halo2")
     sim = stage.before("llama_cpp")
     sim.nftables.tables.clear()
-    assert stage.run("firewall", sim).flat == LOAD
+    assert stage.run("firewall", sim).flat == [CHECK, *LOAD]
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50052}}
 
 
@@ -109,7 +110,7 @@ def test_a_worker_that_lost_its_job_has_no_door(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
     sim = stage.before("llama_cpp")
     stage.change(serves__chat__workers=["halo3"])
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD]
     assert re.findall(r"\t\t(.*) accept\n", sim.nftables.tables["halofleet"]) == [
         "tcp dport 22",
         'iifname "thunderbolt0" ip saddr 10.44.0.0 ip daddr 10.44.0.1 tcp dport 15201',  # what measures the link
@@ -126,7 +127,7 @@ def test_rules_that_nft_refuses_do_not_cost_the_ones_that_are_loaded(stages: Sta
     refuse = sim.nftables.nft
     sim.programs["nft"] = lambda call: refuse(call) if "list" in call.words else type(refuse(call))(status=1)
     run = stage.run("firewall", sim, dies_after=99)
-    assert run.flat == [RULES, LOAD[0]]
+    assert (run.flat, run.guards) == ([CHECK], [])
     assert sim.nftables.tables == loaded
 
 
@@ -137,7 +138,7 @@ def test_another_rule_leaves_the_rpc_server_alone(stages: Stages, flavour: str) 
     sim = stage.before("llama_server")
     before = {name: (unit.pid, unit.invocation) for name, unit in sim.systemd.units.items()}
     stage.change(serves__chat__rpc_port=50060)
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD]
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50060}}
     assert {name: (unit.pid, unit.invocation) for name, unit in sim.systemd.units.items()} == before
     assert "halofleet-rpc-server.service" in before
@@ -152,12 +153,12 @@ def test_a_reload_that_fails_costs_neither_the_rules_nor_the_rpc_server(stages: 
     load = sim.nftables.nft
     sim.programs["nft"] = lambda call: Reply(status=1) if call.words[0] == "-f" else load(call)
     run = stage.run("firewall", sim, dies_after=99)
-    assert (run.ended, run.flat) == (False, [RULES, *LOAD])
+    assert (run.ended, run.flat) == (False, [CHECK, RULES, *LOAD])
     assert sim.nftables.tables == loaded
     assert sim.systemd.units["halofleet-rpc-server.service"].invocation == worker
     assert sim.systemd.units["halofleet-firewall.service"].active == "active"
     sim.programs["nft"] = load
-    assert stage.run("firewall", sim).flat == LOAD
+    assert stage.run("firewall", sim).flat == [CHECK, *LOAD]
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50060}}
 
 
@@ -166,7 +167,7 @@ def test_a_firewall_that_was_stopped_is_started(stages: Stages) -> None:
     sim = stage.before("llama_cpp")
     sim.systemd.stop("halofleet-firewall.service")
     sim.nftables.tables.clear()
-    assert stage.run("firewall", sim).flat == LOAD
+    assert stage.run("firewall", sim).flat == [CHECK, *LOAD]
     assert sim.systemd.units["halofleet-firewall.service"].active == "active"
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50052}}
 
@@ -175,7 +176,7 @@ def test_a_firewall_that_was_stopped_is_started(stages: Stages) -> None:
 def test_a_controller(stages: Stages, flavour: str) -> None:
     stage = stages(flavour, "halo1")
     sim = stage.before("firewall")
-    assert stage.run("firewall", sim).commands == [("rules and unit", [RULES, UNIT]), ("rules loaded", LOAD)]
+    assert stage.run("firewall", sim).commands == [("rules loaded", [CHECK, RULES, UNIT, *LOAD])]
     assert sim.nftables.tables == {"halofleet": CONTROLLER % "\t\tip saddr 10.43.0.0/24 tcp dport 8080 accept\n"}
     second = stage.run("firewall", sim)
     assert second.flat == []
@@ -196,7 +197,7 @@ def test_the_inventory_says_from_where_the_api_is_reached(
     stage = stages("debian", "halo1")
     sim = stage.before("llama_cpp")
     stage.change(firewall={"api": networks})
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD]
     doors = "".join(f"\t\tip saddr {network} tcp dport 8080 accept\n" for network in listed)
     assert sim.nftables.tables == {"halofleet": CONTROLLER % doors}
     assert stage.run("firewall", sim).flat == []
@@ -207,11 +208,11 @@ def test_a_node_in_the_middle_passes_on_what_its_place_asks_for(stages: Stages, 
     stage = stages(flavour, "halo2")
     stage.change(links__2=None)
     sim = stage.before("firewall")
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, UNIT, *LOAD]
     assert sim.nftables.tables == {"halofleet": MIDDLE}
     assert stage.run("firewall", sim).flat == []
     stage.changed.clear()
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD]
     assert sim.nftables.tables == {"halofleet": TABLE % {"port": 50052}}, "a ring has no middle"
 
 

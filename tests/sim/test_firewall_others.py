@@ -10,7 +10,7 @@ from roles.firewall.firewalld import RELOAD, SAVED
 from roles.lib.stop import Refused
 from tests.sim.conftest import Stage
 from tests.sim.host import SimHost
-from tests.sim.test_firewall import LOAD, RULES, UNIT
+from tests.sim.test_firewall import CHECK, LOAD, RULES, UNIT
 
 Stages = Callable[..., Stage]
 
@@ -39,17 +39,16 @@ def before(stage: Stage, firewall: str) -> SimHost:
 def test_a_worker_with_firewalld(stages: Stages) -> None:
     stage = stages("fedora", "halo2")
     sim = before(stage, "firewalld")
-    opened = [SAVED, "directory", wrote(IN), TELL]
-    opened[1] = "mkdir -p /etc/firewalld/policies"
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, *opened]
+    opened = ["mkdir -p /etc/firewalld/policies", wrote(IN), TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, UNIT, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50052), MEASURE]}
     second = stage.run("firewall", sim)
     assert (second.flat, len(second.sent)) == ([], 2)
     stage.change(serves__chat__rpc_port=50060)
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, *opened]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [DOOR.format(50060), MEASURE]}
     stage.change(serves__chat__workers=["halo3"])
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, *opened]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, *LOAD, *opened]
     assert sim.firewalld.runs == {"halofleet-in": [MEASURE]}
     assert stage.run("firewall", sim).flat == []
 
@@ -65,7 +64,7 @@ def test_a_middle_with_firewalld_passes_on_and_stops_to(stages: Stages) -> None:
         for one, other in (ways, ways[::-1])
     ]
     stage.changed.clear()
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, SAVED, f"rm -f {PASS}", TELL]
+    assert stage.run("firewall", sim).flat == [CHECK, SAVED, RULES, *LOAD, f"rm -f {PASS}", TELL]
     assert list(sim.firewalld.runs) == ["halofleet-in"]
 
 
@@ -88,7 +87,7 @@ def test_what_is_open_for_now_only_stays_open(stages: Stages) -> None:
     sim = before(stage, "firewalld")
     sim.firewalld.now = "8022/tcp"
     run = stage.run("firewall", sim, dies_after=99)
-    assert (run.ended, run.flat[-1]) == (False, SAVED)
+    assert (run.ended, run.flat, run.guards) == (False, [CHECK, SAVED], []), "and nothing was changed"
     assert sim.firewalld.now == "8022/tcp"
     assert not sim.files.real(IN).exists()
 
@@ -107,7 +106,7 @@ def test_a_worker_with_ufw(stages: Stages) -> None:
     stage = stages("ubuntu", "halo2")
     sim = before(stage, "ufw")
     assert stage.run("firewall", sim).flat == [
-        *(RULES, UNIT, *LOAD),
+        *(CHECK, RULES, UNIT, *LOAD),
         *(f"ufw {PREPEND.format(port)}" for port in (50052, 15201)),
     ]
     line = "allow tcp {} 10.44.0.1 any 10.44.0.0 in_thunderbolt0 comment=68616c6f666c656574"
@@ -115,7 +114,7 @@ def test_a_worker_with_ufw(stages: Stages) -> None:
     assert stage.run("firewall", sim).flat == []
     stage.change(serves__chat__rpc_port=50060)
     ufw = [f"ufw {PREPEND.format(50060)}", f"ufw {DELETE.format(50052)}"]
-    assert stage.run("firewall", sim).flat == [RULES, *LOAD, *ufw]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, *LOAD, *ufw]
     assert sim.ufw.lines() == [line.format(50060), line.format(15201), SSH]
     assert stage.run("firewall", sim).flat == []
     stage.change(serves__chat__workers=["halo3"])
@@ -139,7 +138,7 @@ def test_the_api_of_a_controller_with_ufw(stages: Stages) -> None:
     stage = stages("ubuntu", "halo1")
     sim = before(stage, "ufw")
     api = "ufw prepend allow in proto tcp from 10.43.0.0/24 to 0.0.0.0/0 port 8080 comment halofleet"
-    assert stage.run("firewall", sim).flat == [RULES, UNIT, *LOAD, api]
+    assert stage.run("firewall", sim).flat == [CHECK, RULES, UNIT, *LOAD, api]
     assert stage.run("firewall", sim).flat == []
 
 

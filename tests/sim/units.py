@@ -47,6 +47,8 @@ class Manager:
         self.enabled: set[str] = set()
         self.units: dict[str, Unit] = {}
         """In memory: what runs, or has failed."""
+        self.timers: dict[str, tuple[int, str]] = {}
+        """Transient ones that run: their seconds and their script, by the unit's name."""
         self.counter = 9_000_000
 
     def install(self, enabled: frozenset[str], disabled: frozenset[str]) -> None:
@@ -189,6 +191,7 @@ class Manager:
         for unit in self.units.values():
             self._leave(unit)
         self.units.clear()
+        self.timers.clear()
 
     def boot(self) -> None:
         """What is enabled starts; networkd and the firewall, which others are ordered after, come first."""
@@ -199,6 +202,7 @@ class Manager:
                 self.start(name)
 
     def daemon_reload(self) -> None:
+        self.enabled = {name for name in self.enabled if self.masked(name) or self.file(name) is not None}
         for unit in list(self.units.values()):
             text = self.file(unit.name)
             if text is not None:
