@@ -27,7 +27,7 @@ class Snapshots(FactBase[Snapshot]):
     The lock is a file in /run that names the SSH session of its holder: it is held as long as that session lives.
     """
 
-    def command(self, address: str, lock: str, ports: bool) -> StringCommand:
+    def command(self, address: str, lock: str, ports: bool = False) -> StringCommand:
         return StringCommand(
             '. /etc/os-release; echo "os $ID-$VERSION_ID"; echo "arch $(uname -m)"; '
             # not -m: Ubuntu 26.04's df (uutils) has no such option
