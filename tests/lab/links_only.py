@@ -1,7 +1,6 @@
 """A verb for the tests: the firewall and the links as cluster.py sets them up. `--data cut=firewall` or `cut=network`:
 with a change in it that cuts SSH, which no inventory can ask for."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from pyinfra.context import host
@@ -24,19 +23,18 @@ def _closed(plan: Firewall) -> tuple[File, ...]:
     )
 
 
-def _away(plan: Network, manager: str, active: Iterable[str]) -> tuple[File, ...]:
+def _away(plan: Network) -> Network:
     """The interface that SSH comes in by gets another address."""
     foreign = replace(plan.interfaces[0], name="host0", address="10.99.0.1/24", routes=())
-    return network.managers.files(replace(plan, interfaces=(*plan.interfaces, foreign)), manager, active)
+    return replace(plan, interfaces=(*plan.interfaces, foreign))
 
 
 if cut == "firewall":
     vars(firewall.operations)["files"] = _closed
-if cut == "network":
-    vars(network.operations)["files"] = _away
 
 every_node_answers(host.state)
 preflight.lock(plan=preflight.plan.plan(lab, name))
 base.base(plan=base.plan.plan(lab, name))
 firewall.firewall(plan=firewall.plan.plan(lab, name))
-network.network(plan=network.plan.plan(lab, name))
+links = network.plan.plan(lab, name)
+network.network(plan=_away(links) if cut == "network" else links)
