@@ -61,14 +61,20 @@ check: .venv/ok ## lint and types
 test: check test-unit test-sim test-lab ## everything that can be checked on this machine
 	.venv/bin/pytest tests/vm/test_vagrant.py tests/vm/test_kernel.py --changed
 
+# A tier in two processes. What each has said is shown when it is done.
+PARTS = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
+
+unit-% sim-% lab-%: .venv/ok
+	.venv/bin/pytest tests/$(firstword $(subst -, ,$@)) --part $*/2
+
 test-unit: .venv/ok ## pure planning and parsing
-	.venv/bin/pytest tests/unit
+	@$(PARTS) unit-1 unit-2
 
 test-sim: .venv/ok ## every role against a simulated host, Fedora and Ubuntu
-	.venv/bin/pytest tests/sim
+	@$(PARTS) sim-1 sim-2
 
 test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
-	.venv/bin/pytest tests/lab
+	@$(PARTS) lab-1 lab-2
 
 test-vm: .venv/ok ## real kernels and boot loaders in QEMU, whether or not anything has changed
 	.venv/bin/pytest tests/vm

@@ -14,6 +14,7 @@ from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, make_lab
 
 SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43", "halo3": "ubuntu-26.04"}
+SHARED = {"lab", "shapes"}
 DEBIAN, FEDORA, UBUNTU = SYSTEMS
 SERVE_OF_THE_FEDORA = """
   own: {{model: nonsense, controller: halo2, workers: [halo1], port: 50081, context: 512}}
@@ -28,12 +29,25 @@ def impossible() -> str:
     return ""
 
 
-def booted(found: Lab) -> Iterator[Lab]:
-    """Until the tests are over."""
+@pytest.fixture(scope="session")
+def may_boot() -> None:
+    """Skips where no host can."""
     if reason := impossible():
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must run the lab tier: {reason}")
         pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share hosts stay together."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for name in SHARED & {*item.fixturenames} - {*vars(item.module)}:
+                item.add_marker(pytest.mark.part_group(name))
+
+
+def booted(found: Lab) -> Iterator[Lab]:
+    """Until the tests are over."""
     found.down().ok()  # what a killed test run may have left
     found.up().ok()
     yield found
@@ -41,7 +55,7 @@ def booted(found: Lab) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     folder = tmp_path_factory.mktemp("lab")
     yield from booted(make_lab(folder, "test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]))
 
@@ -60,6 +74,6 @@ def mixed(folder: Path) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def shapes(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     """Hosts of three families, for all the files of tests that want them."""
     yield from booted(mixed(tmp_path_factory.mktemp("shapes")))

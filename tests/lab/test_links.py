@@ -40,7 +40,7 @@ def output(*command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def links(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001  # skips where it does
+def links(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     found = make_lab(tmp_path_factory.mktemp("links"), "links-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
     found.down().ok()
     subprocess.run(["ip", "netns", "delete", STRANGER], check=False, capture_output=True)

@@ -67,7 +67,7 @@ systemctl enable --quiet --now systemd-networkd
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001  # skips where it does
+def mixed(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     """halo1: networkd, ufw. halo2: NetworkManager, firewalld as on Fedora Workstation. halo3: NetworkManager, firewalld
     with a zone that opens nothing but SSH."""
     found = make_lab(

@@ -23,7 +23,7 @@ SWITCH: list[dict[str, Any]] = [{"ethernet": ["halo1", "halo2", "halo3", "halo4"
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001  # skips where it does
+def hosts(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     found = make_lab(tmp_path_factory.mktemp("shapes"), "shapes-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
     found.down().ok()
     yield found
@@ -84,49 +84,49 @@ def every_name_is_known(lab: Lab, inventory: Inventory, node: str) -> None:
     assert lab.ssh(node, "cat /proc/sys/net/ipv4/tcp_retries2").strip() == "8"
 
 
-def test_a_ring(shapes: Lab) -> None:
-    inventory = reshape(shapes, RING, nodes=3)
-    assert every_address_answers(shapes, inventory) == 6
+def test_a_ring(hosts: Lab) -> None:
+    inventory = reshape(hosts, RING, nodes=3)
+    assert every_address_answers(hosts, inventory) == 6
 
 
-def test_a_chain_routes_through_its_middle(shapes: Lab) -> None:
-    inventory = reshape(shapes, CHAIN, nodes=3)
-    assert every_address_answers(shapes, inventory) == 4 + 4
+def test_a_chain_routes_through_its_middle(hosts: Lab) -> None:
+    inventory = reshape(hosts, CHAIN, nodes=3)
+    assert every_address_answers(hosts, inventory) == 4 + 4
     far = inventory.ways("chat")[1]
     assert far.via == ("halo2",)
-    listens = shapes.ssh("halo3", "ss -ltnH | awk '{print $4}'").split()
+    listens = hosts.ssh("halo3", "ss -ltnH | awk '{print $4}'").split()
     assert f"{far.destination}:50052" in listens
 
 
-def test_the_middle_passes_on_nothing_else(shapes: Lab) -> None:
+def test_the_middle_passes_on_nothing_else(hosts: Lab) -> None:
     """From the management network, and from the middle's own addresses, there is no way to the far worker's port."""
-    inventory = load(shapes.yml)
+    inventory = load(hosts.yml)
     far = inventory.ways("chat")[1]
     forwards = "for i in /proc/sys/net/ipv4/conf/*/forwarding; do echo $i $(cat $i); done"
-    assert "usb4-1/forwarding 1" in shapes.ssh("halo2", forwards)
-    assert "usb4-2/forwarding 0" in shapes.ssh("halo1", forwards)
+    assert "usb4-1/forwarding 1" in hosts.ssh("halo2", forwards)
+    assert "usb4-2/forwarding 0" in hosts.ssh("halo1", forwards)
     port = f"timeout 3 bash -c '</dev/tcp/{far.destination}/50052' 2>/dev/null && echo open || echo closed"
-    assert shapes.ssh("halo2", port).strip() == "closed"
+    assert hosts.ssh("halo2", port).strip() == "closed"
     # halo1 and halo3 may talk, but not from any other address of halo1 than its loopback address.
     own = inventory.network("halo1").ends[0][1].address.ip
     ping = f"ping -q -c 1 -W 2 -I {own} {far.destination} >/dev/null && echo passed || echo stopped"
-    assert shapes.ssh("halo1", ping).strip() == "stopped"
+    assert hosts.ssh("halo1", ping).strip() == "stopped"
 
 
-def test_a_switch(shapes: Lab) -> None:
-    inventory = reshape(shapes, SWITCH, nodes=4)
-    assert every_address_answers(shapes, inventory) == 12
+def test_a_switch(hosts: Lab) -> None:
+    inventory = reshape(hosts, SWITCH, nodes=4)
+    assert every_address_answers(hosts, inventory) == 12
     for node in ("halo1", "halo2", "halo3"):
-        addresses = shapes.ssh(node, "ip -4 -o address show")
-        routes = shapes.ssh(node, "ip -4 route show")
-        files = shapes.ssh(node, "ls /etc/systemd/network")
+        addresses = hosts.ssh(node, "ip -4 -o address show")
+        routes = hosts.ssh(node, "ip -4 route show")
+        files = hosts.ssh(node, "ls /etc/systemd/network")
         links_range = str(inventory.spec.links_range.network_address).rsplit(".", 2)[0]
         assert f" {links_range}." not in addresses + routes, "nothing of the chain is left"
         assert "halofleet-lo" not in files
         assert "halofleet-usb4" not in files
 
 
-def test_a_ring_again_leaves_nothing_of_the_switch(shapes: Lab) -> None:
-    inventory = reshape(shapes, RING, nodes=3)
-    assert every_address_answers(shapes, inventory) == 6
-    assert "ethernet" not in shapes.ssh("halo1", "ip link; ls /etc/systemd/network")
+def test_a_ring_again_leaves_nothing_of_the_switch(hosts: Lab) -> None:
+    inventory = reshape(hosts, RING, nodes=3)
+    assert every_address_answers(hosts, inventory) == 6
+    assert "ethernet" not in hosts.ssh("halo1", "ip link; ls /etc/systemd/network")
