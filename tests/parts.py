@@ -1,6 +1,6 @@
 """`--part 1/2`: half of the tests, so that two processes on two cores can share a tier.
 
-Not pytest-xdist: its worker processes do not survive the monkey patches that pyinfra needs (gevent.exceptions.LoopExit).
+Not pytest-xdist: its workers do not survive the monkey patches that pyinfra needs (gevent.exceptions.LoopExit).
 """
 
 from __future__ import annotations
