@@ -49,7 +49,10 @@ for try in $(seq 20); do
 done
 missing >"$dir/missing"
 while read -r device address; do ip address add "$address" dev "$device"; done <"$dir/missing"
-while read -r route; do ip -4 route add $route 2>/dev/null; done <"$dir/routes"
+# NetworkManager may have given it another metric this time.
+while read -r route; do
+    if [ -z "$(ip -4 route show ${route%% metric *} 2>/dev/null)" ]; then ip -4 route add $route 2>/dev/null; fi
+done <"$dir/routes"
 while IFS=: read -r file value; do
     if [ "$(cat "$file")" != "$value" ]; then echo "$value" >"$file"; fi
 done <"$dir/forwarding"

@@ -133,7 +133,7 @@ def test_an_address_that_a_stranger_has_is_not_given(links: Lab) -> None:
     assert run.status == 1
     assert f"halo2: address in use: {taken} is on the wire of {FABRIC} already: {mac}" in run.err
     for node in links.addresses:
-        assert links.ssh(node, "ls /etc/systemd/network | grep -c halofleet || true").strip() == "0"
+        assert links.ssh(node, "ls /etc/systemd/network | grep -c 05-halofleet || true").strip() == "0"
 
 
 def test_a_switch_that_passes_small_packets_only_costs_the_large_ones(links: Lab) -> None:

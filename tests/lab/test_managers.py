@@ -20,7 +20,7 @@ import requests
 from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, make_lab
 from tests.lab.scan import listen, opens, scan
-from tests.lab.test_topologies import CHAIN, RING, every_address_answers, reshape
+from tests.lab.test_topologies import CHAIN, RING, every_address_answers, reshape, switch
 
 RPC, OTHER = 50052, 50099
 BUDGET = 20
@@ -266,4 +266,12 @@ def test_a_host_that_changes_its_manager_keeps_nothing_of_the_other(mixed: Lab) 
     assert mixed.ssh("halo3", "ls /etc/systemd/network").count("05-halofleet-usb4-") == 2
     rules = mixed.ssh("halo2", "cat /etc/ufw/user.rules")
     assert rules.count("comment=") == 2, "for the RPC port and for what measures the link; a ring passes nothing on"
+    only_the_planned(mixed)
+
+
+def test_a_switch_of_both_managers(mixed: Lab) -> None:
+    inventory = reshape(mixed, switch("halo1", "halo2", "halo3"), nodes=3)
+    assert every_address_answers(mixed, inventory) == 6
+    assert mixed.ssh("halo2", "nmcli -g GENERAL.CONNECTION device show ethernet").strip() == "halofleet-ethernet"
+    assert mixed.ssh("halo1", "ls /etc/systemd/network").count("05-halofleet-ethernet.network") == 1
     only_the_planned(mixed)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, Run, make_lab
+from tests.lab.test_topologies import every_address_answers
 
 VERB = "tests/lab/links_only.py"
 SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43"}
@@ -26,7 +28,7 @@ find /etc /opt -xdev \\( -type f -o -type l \\) ! -name .updated -printf '%p %y 
 find /etc /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
 nft -s list table inet halofleet
 ip -o -4 address | sed 's/\\\\.*//'
-ip -4 route show | sort
+ip -4 route show | sed 's/ metric [0-9]*//' | sort | uniq -c
 grep . /proc/sys/net/ipv4/conf/*/forwarding
 systemctl is-active NetworkManager systemd-networkd firewalld halofleet-firewall
 systemctl is-enabled NetworkManager systemd-networkd firewalld halofleet-firewall
@@ -114,6 +116,7 @@ def test_a_change_is_confirmed_and_leaves_no_timer(pair: Lab, tmp_path: Path) ->
                 sent = [line for line in text.splitlines() if f'"{node}"' in line and f"{word}-{name}" in line]
                 assert len(sent) == 1, (node, word, name)
         assert pair.ssh(node, LEFT).split() == []
+    assert every_address_answers(pair, load(pair.yml)) == 2
     before = state(pair)
     again = links(pair, "--json", trace=trace).ok()
     assert (again.totals["success"], again.totals["error"]) == (0, 0)

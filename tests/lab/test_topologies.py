@@ -19,7 +19,7 @@ ICMP = 28
 
 RING: list[dict[str, Any]] = [{"usb4": ["halo1", "halo2"]}, {"usb4": ["halo2", "halo3"]}, {"usb4": ["halo3", "halo1"]}]
 CHAIN: list[dict[str, Any]] = [{"usb4": ["halo1", "halo2"]}, {"usb4": ["halo2", "halo3"], "mtu": 9000}]
-SWITCH: list[dict[str, Any]] = [{"ethernet": ["halo1", "halo2", "halo3", "halo4"], "subnet": "FABRIC", "mtu": 9000}]
+NODES = ("halo1", "halo2", "halo3", "halo4")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,10 @@ def hosts(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[
     found.down().ok()
     yield found
     found.down().ok()
+
+
+def switch(*names: str) -> list[dict[str, Any]]:
+    return [{"ethernet": [*names], "subnet": "FABRIC", "mtu": 9000}]
 
 
 def reshape(lab: Lab, links: list[dict[str, Any]], *, nodes: int) -> Inventory:
@@ -114,7 +118,7 @@ def test_the_middle_passes_on_nothing_else(hosts: Lab) -> None:
 
 
 def test_a_switch(hosts: Lab) -> None:
-    inventory = reshape(hosts, SWITCH, nodes=4)
+    inventory = reshape(hosts, switch(*NODES), nodes=4)
     assert every_address_answers(hosts, inventory) == 12
     for node in ("halo1", "halo2", "halo3"):
         addresses = hosts.ssh(node, "ip -4 -o address show")

@@ -143,12 +143,9 @@ class Network:
                 return Reply("".join(str(route) for route in self.routes if route.destination == destination))
             case ["-4", "route", "get", address]:
                 return Reply(self._way(address))
-            case ["-4", "route", "show"]:
-                lines = [
-                    f"{values['dst']} dev {values['dev']} proto kernel scope link src {values['prefsrc']}\n"
-                    for _, values in self._connected()
-                ]
-                return Reply("".join([*map(str, self.routes), *lines]))
+            case ["-4", "route", "show", *selector]:  # a whole line, as it is shown, without its metric
+                lines = [line for line in self._route_lines() if not selector or line.split() == selector]
+                return Reply("".join(lines))
             case ["-4", "route", "add", destination, "via", gateway, "dev", name, *rest]:
                 return self._add_route(destination, gateway, name, rest)
             case ["-4", "route", "add", network, "dev", _, "proto", "kernel", *_]:
@@ -223,6 +220,11 @@ class Network:
         for own in self.addresses[name]:
             broadcast = f" brd {own_broadcast}" if (own_broadcast := _broadcast(own)) else ""
             yield f"{number}: {name}    inet {own}{broadcast} scope {_scope(own)} {name}{FOREVER_WORDS}\n"
+
+    def _route_lines(self) -> Iterator[str]:
+        yield from map(str, self.routes)
+        for _, values in self._connected():
+            yield f"{values['dst']} dev {values['dev']} proto kernel scope link src {values['prefsrc']}\n"
 
     def _link(self, number: int, name: str) -> str:
         tail = r"qdisc noqueue state UP mode DEFAULT group default qlen 1000\    link/ether "
