@@ -36,11 +36,10 @@ def visit(host: Host, state: State) -> None:
     measures = said_yes(host.data, "speed")
     wanted = plan(lab, host.name)
     said = host.get_fact(Several, questions=wanted.questions, _ignore_errors=True)
+    seen = Node(wanted, *said, _health(host, wanted)) if said else None
+    # Only now: the last one to be here ends the run, and other nodes go on while this one is asked.
     nodes: dict[str, Node | None] = board(state, TOPIC)
-    nodes[host.name] = None
-    if said:
-        units, programs, links_seen, box = said
-        nodes[host.name] = Node(wanted, units, programs, links_seen, box, _health(host, wanted))
+    nodes[host.name] = seen
     if all(other.name in nodes for other in state.inventory.get_active_hosts()):
         _end(state, lab, {name: node for name, node in sorted(nodes.items()) if node is not None}, measures)
 

@@ -77,6 +77,7 @@ def status(lab: Lab, *flags: str, trace: Path | None = None) -> Run:
 def said(lab: Lab) -> tuple[int, list[str]]:
     """Its exit status, and every finding that is not ok."""
     run = status(lab, "--json")
+    print(run.err)
     document = json.loads(run.out)
     found = [
         f"{each['severity']} {each['node']}: {each['rule']}: {each['seen']} | {each['fix']}"
@@ -86,7 +87,9 @@ def said(lab: Lab) -> tuple[int, list[str]]:
 
 
 def well(lab: Lab) -> None:
-    assert said(lab) == (0, [])
+    code, found = said(lab)
+    assert not found, "\n".join(found)
+    assert code == 0
 
 
 @contextmanager
@@ -171,7 +174,7 @@ def test_it_is_tried_again_when_asked(links: Lab) -> None:
 def test_status_says_what_runs_and_costs_one_command(links: Lab, tmp_path: Path) -> None:
     run = status(links, trace=tmp_path / "trace").ok()
     assert run.commands == dict.fromkeys(links.addresses, 1), (tmp_path / "trace").read_text()
-    assert f"serves tiny as chat at http://{links.addresses['halo1']}:8080/v1" in run.out
+    assert f"serves nonsense as chat at http://{links.addresses['halo1']}:8080/v1" in run.out
     assert "halofleet-rpc-server.service: active (running)" in run.out
     assert "9000 bytes unsplit; round trip 0." in run.out
     assert "Gbit/s when it was proven" in run.out
