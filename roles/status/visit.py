@@ -36,7 +36,10 @@ def visit(host: Host, state: State) -> None:
     measures = said_yes(host.data, "speed")
     wanted = plan(lab, host.name)
     said = host.get_fact(Several, questions=wanted.questions, _ignore_errors=True)
-    seen = Node(wanted, *said, _health(host, wanted)) if said else None
+    seen = None
+    if said:
+        units, programs, links_seen, box = said
+        seen = Node(wanted, units, programs, links_seen, box, _health(host, wanted))
     # Only now: the last one to be here ends the run, and other nodes go on while this one is asked.
     nodes: dict[str, Node | None] = board(state, TOPIC)
     nodes[host.name] = seen
