@@ -262,7 +262,8 @@ def test_a_host_that_changes_its_manager_keeps_nothing_of_the_other(mixed: Lab) 
     mixed.ssh("halo3", TO_NETWORKD)
     inventory = reshape(mixed, RING, nodes=3)
     assert every_address_answers(mixed, inventory) == 6
-    assert "halofleet" not in mixed.ssh("halo3", "ls -R /etc/NetworkManager /etc/sysctl.d")
+    left = mixed.ssh("halo3", "ls -R /etc/NetworkManager /etc/sysctl.d").split()
+    assert [name for name in left if "halofleet" in name] == ["90-halofleet-tcp.conf"]
     assert mixed.ssh("halo3", "ls /etc/systemd/network").count("05-halofleet-usb4-") == 2
     rules = mixed.ssh("halo2", "cat /etc/ufw/user.rules")
     assert rules.count("comment=") == 2, "for the RPC port and for what measures the link; a ring passes nothing on"
