@@ -27,12 +27,13 @@ PYINFRA = [str(Path(sys.executable).with_name("pyinfra"))]
 RUN_SECONDS = 1500
 
 
-def free_network(prefix: int, taken: list[IPv4Network]) -> IPv4Network:
-    """A range below 10.96.0.0/12 that no route of this machine touches. Every checkout looks from another place on: the
-    route is there only once the hosts are up, and another one may be looking at the same moment."""
+def free_network(prefix: int, taken: list[IPv4Network], near: str = "") -> IPv4Network:
+    """A range below 10.96.0.0/12 that no route of this machine touches. near: a lab's name. Every lab of every checkout
+    looks from another place on: the route is there only once the hosts are up, and another one may be looking at the
+    same moment."""
     used = [*taken, *(network for network in routes() if network.prefixlen)]
     candidates = list(IPv4Network("10.96.0.0/12").subnets(new_prefix=prefix))
-    first = int(hashlib.sha256(str(ROOT).encode()).hexdigest(), 16) % len(candidates)
+    first = int(hashlib.sha256(f"{ROOT} {near}".encode()).hexdigest(), 16) % len(candidates)
     for candidate in candidates[first:] + candidates[:first]:
         if not any(candidate.overlaps(network) for network in used):
             return candidate
@@ -197,8 +198,8 @@ def make_lab(folder: Path, instance: str) -> Lab:
     lab = Lab(folder, instance, {})
     lab.home().mkdir(parents=True, exist_ok=True)
     share_cache(lab.home())
-    management = free_network(24, [])
-    links = free_network(16, [management])
+    management = free_network(24, [], instance)
+    links = free_network(16, [management], instance)
     text = (ROOT / "inventory/lab.yml").read_text()
     text = text.replace("10.43.0.", f"{management.network_address}".rsplit(".", 1)[0] + ".")
     text = text.replace("10.44.0.0/16", str(links))

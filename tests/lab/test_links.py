@@ -45,7 +45,7 @@ def links(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[
     found.down().ok()
     subprocess.run(["ip", "netns", "delete", STRANGER], check=False, capture_output=True)
     file = yaml.safe_load(found.yml.read_text())
-    fabric = free_network(24, [IPv4Network(file["management"]), IPv4Network(file["links_range"])])
+    fabric = free_network(24, [IPv4Network(file["management"]), IPv4Network(file["links_range"])], found.instance)
     names = ["halo1", "halo2", "halo3"]
     file["links"] = [{"usb4": names[:2]}, {"ethernet": names, "subnet": str(fabric), "mtu": 9000}]
     found.yml.write_text(yaml.safe_dump(file, sort_keys=False))

@@ -40,7 +40,7 @@ def reshape(lab: Lab, links: list[dict[str, Any]], *, nodes: int) -> Inventory:
     first = IPv4Address(int(IPv4Network(file["management"]).network_address) + 10)
     names = [f"halo{number}" for number in range(1, nodes + 1)]
     file["nodes"] = {name: {"id": id_, "address": str(first + id_)} for id_, name in enumerate(names, 1)}
-    fabric = free_network(24, [IPv4Network(file["management"]), IPv4Network(file["links_range"])])
+    fabric = free_network(24, [IPv4Network(file["management"]), IPv4Network(file["links_range"])], lab.instance)
     file["links"] = [link | ({"subnet": str(fabric)} if "subnet" in link else {}) for link in links]
     file["serves"]["chat"]["workers"] = names[1:]
     lab.yml.write_text(yaml.safe_dump(file, sort_keys=False))
