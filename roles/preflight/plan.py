@@ -17,7 +17,7 @@ from roles.llama_cpp.plan import plan as release_plan
 from roles.models.plan import Model
 from roles.models.plan import plan as models_plan
 from roles.network.managers import NETWORKD
-from roles.network.ports import Port, Seen, needs_module, ports
+from roles.network.ports import Port, Seen, meant, needs_module, ports
 from roles.preflight import way as ways
 
 LOCK_FIX = "wait for it to end; when its machine is gone, its lock is too, a minute later"
@@ -168,5 +168,8 @@ def judge(expected: Expected, seen: Snapshot, *, builds: bool) -> list[Finding]:
         elif interface == seen.ssh_interface:
             fix = "name the interface that the cable is plugged into"
             found.append(stop(f"interface {interface}", "SSH comes in over it", "a dedicated link", fix))
-    found += ways.judge(expected.node, expected.claims, expected.interfaces, seen.ssh_interface, seen.way)
+    # Those at ports have names of their own still; they will be renamed, and on older systemd taken down for it.
+    at_ports = [one.name for port in expected.ports for one in meant(port, seen.ports)]
+    links = (*expected.interfaces, *at_ports)
+    found += ways.judge(expected.node, expected.claims, links, seen.ssh_interface, seen.way)
     return found

@@ -120,9 +120,8 @@ def judge(node: str, claims: Claims, ports: tuple[str, ...], by: str, way: Way) 
                 )
     for name in sorted(way.back - {by}):
         if name in ports:
-            fix = "name a port that is the link's alone"
             yield stop(
-                f"interface {name}", "the way to the control machine or the default route", "a dedicated link", fix
+                f"interface {name}", "the way to the control machine or the default route", "a dedicated link", alone
             )
     for lower, name in way.upper:
         if lower in ports:

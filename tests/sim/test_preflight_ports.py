@@ -9,7 +9,9 @@ import pytest
 from roles.lib.stop import Refused
 from tests.sim.conftest import Stage
 from tests.sim.host import SimHost
+from tests.sim.network import Route
 from tests.sim.test_network_names import BACK, FRONT, PORTS, REAL, both, with_cards
+from tests.sim.test_way import vlan
 from tests.sim.udev import MODULE, Card
 
 Stages = Callable[..., Stage]
@@ -110,6 +112,24 @@ def test_the_interface_of_ssh_and_one_of_a_bridge_are_refused(stages: Stages, mo
         "name the port that the cable is plugged into",
         f"halo2: port of usb4-3: thunderbolt0 at pci-{BACK} is part of br0; expected: a port of its own; "
         "take it out of it",
+    ]
+
+
+@pytest.mark.parametrize("port", ["pci-0000:62:00.0", "aa:bb:cc:dd:ee:01"])
+def test_a_port_that_ssh_needs_by_a_vlan_or_a_route_is_refused(stages: Stages, port: str) -> None:
+    """SSH's address is on neither, and to rename the port would take both down."""
+    stage, sim = node(stages, "ubuntu", *both())
+    sim.udev.plug(Card("0000:62:00.0", "aa:bb:cc:dd:ee:01", driver="r8169"))
+    ends = {"halo1": "enp97s0", "halo2": port}
+    stage.change(links__2={"ethernet": ends, "subnet": "10.45.0.0/24", "name": "lan10g"})
+    assert stage.run("preflight", sim).ended
+    vlan(sim, "enp98s0")
+    sim.network.routes = {Route("default", "192.168.9.1", "enp98s0", protocol="static")}
+    assert refusal(stage, sim) == [
+        "halo2: interface enp98s0: enp98s0.10 is on top of it; expected: a port of its own; "
+        "name a port that is the link's alone",
+        "halo2: interface enp98s0: the way to the control machine or the default route; expected: a dedicated link; "
+        "name a port that is the link's alone",
     ]
 
 

@@ -130,18 +130,23 @@ def test_the_loopback_address_is_nobody_elses(stages: Stages) -> None:
         stage.run("preflight", sim)
 
 
-def test_a_port_that_carries_a_vlan_is_refused(stages: Stages) -> None:
-    """systemd takes the first file that matches: ours would take the VLAN from the port at the next boot."""
-    stage = stages("debian", "halo1")
-    sim = stage.before("preflight")
+def vlan(sim: SimHost, port: str) -> None:
+    """The host has one on top of this interface."""
     ip = sim.network.ip
-    line = r"9: thunderbolt0.10@thunderbolt0: <BROADCAST,UP,LOWER_UP> mtu 1500 state UP \    link/ether 02:00 brd ff"
+    line = rf"9: {port}.10@{port}: <BROADCAST,UP,LOWER_UP> mtu 1500 state UP \    link/ether 02:00 brd ff"
 
     def more(call: Call) -> Reply:
         said = ip(call)
         return Reply(f"{said.stdout}{line}\n") if call.words == ("-o", "link") else said
 
     sim.programs["ip"] = more
+
+
+def test_a_port_that_carries_a_vlan_is_refused(stages: Stages) -> None:
+    """systemd takes the first file that matches: ours would take the VLAN from the port at the next boot."""
+    stage = stages("debian", "halo1")
+    sim = stage.before("preflight")
+    vlan(sim, "thunderbolt0")
     with pytest.raises(Refused, match=r"^halo1: interface thunderbolt0: thunderbolt0\.10 is on top of it"):
         stage.run("preflight", sim)
 
