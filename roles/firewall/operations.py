@@ -26,8 +26,8 @@ def rules_loaded(firewall: Firewall) -> Commands:
     be. Then opens what the host's own firewall keeps closed."""
     host = current()
     wanted = files(firewall)
+    seen = look(host, FirewallStates)  # first: what is put back after it is noticed, what before it is seen
     writes = list(paths._inner(wanted))
-    seen = look(host, FirewallStates)
     if writes or not seen.loaded:
         # Before anything is touched: a rule set that nft refuses costs neither the file of the next boot nor the table.
         rules = next(file.content for file in wanted if file.path == RULES)

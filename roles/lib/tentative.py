@@ -77,7 +77,8 @@ def tentative(host: Host, change: Change, commands: Commands, *, pending: bool) 
     first = next(commands, None)
     if first is None and not pending:
         return
-    arm = StringCommand("sh -c", QuoteString(change.script("arm")), f"arm-{change.name}")
+    seen = ["pending"] if pending else []
+    arm = StringCommand("sh -c", QuoteString(change.script("arm")), f"arm-{change.name}", *seen)
     put_back = base64.b64encode(change.script("put_back").encode()).decode()
     yield StringCommand(arm, _stdin=f"{put_back}\n")
     try:

@@ -48,7 +48,7 @@ def short(command: str, stdin: str) -> str:
     job = re.fullmatch(r"sh -c (.*) job\.sh (\S+) (wait|stop)", command, re.S)
     if job and RUNNER.splitlines()[-1] in job[1]:
         return f"job {job[2]}:\n{base64.b64decode(stdin).decode()}"
-    if tentative := re.fullmatch(r"sh -c .* (arm|confirm)-(\w+)", command, re.S):
+    if tentative := re.fullmatch(r"sh -c .* (arm|confirm)-(\w+)(?: pending)?", command, re.S):
         return f"{tentative[1]} {tentative[2]}"
     for pattern, words in SHORT:
         if found := re.fullmatch(pattern, command):

@@ -26,6 +26,8 @@ class Systemd(Manager):
             case ["daemon-reload"]:
                 self.daemon_reload()
                 return Reply()
+            case ["is-active", timer, _] if timer.startswith(PUT_BACK):
+                return Reply(status=0 if timer.removesuffix(".timer") in self.timers else 3)
             case ["is-active", name]:
                 unit = self.find(_full(name))
                 active = unit.active if unit else "inactive"

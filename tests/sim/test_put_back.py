@@ -169,22 +169,71 @@ def test_killed_anywhere_the_old_state_comes_back(stages: Stages, role: str, fla
         assert unlike(seen(sim), seen(whole)) == []
 
 
-@every_case
-def test_what_was_killed_before_its_confirmation_is_confirmed_by_the_next(
-    stages: Stages, role: str, flavour: str, neighbour: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage = stages(flavour, "halo2")
+def unconfirmed(stage: Stage, role: str, neighbour: str, monkeypatch: pytest.MonkeyPatch) -> SimHost:
+    """A node whose run was killed between the change and its confirmation."""
     sim = settled(stage, role, neighbour)
     with monkeypatch.context() as patch:
         patch.setattr(tentative, "_confirm", lambda _: call(lambda _: False))
         assert not stage.run(role, sim, dies_after=999).ended
     assert list(sim.systemd.timers) == [UNIT.format(role)]
+    return sim
+
+
+@every_case
+def test_what_was_killed_before_its_confirmation_is_confirmed_by_the_next(
+    stages: Stages, role: str, flavour: str, neighbour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = stages(flavour, "halo2")
+    sim = unconfirmed(stage, role, neighbour, monkeypatch)
     dry = stage.run(role, sim, dry=True)
     assert (dry.flat, dry.guards, len(dry.announced)) == ([], [], 1)
     run = stage.run(role, sim)
     assert (run.ended, run.flat, run.guards) == (True, [], [f"arm {role}", f"confirm {role}"])
     assert sim.systemd.timers == {}
     assert stage.run(role, sim).guards == []
+
+
+@every_case
+def test_what_is_put_back_while_the_next_run_looks_is_no_success(
+    stages: Stages,
+    role: str,
+    flavour: str,
+    neighbour: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage = stages(flavour, "halo2")
+    sim = unconfirmed(stage, role, neighbour, monkeypatch)
+    run = SimConnector.run_shell_command
+
+    def late(self: SimConnector, command: Any, *arguments: Any, **more: Any) -> Any:
+        if f"arm-{role}" in str(command) and sim.systemd.timers:
+            sim.systemd.fire(UNIT.format(role))
+        return run(self, command, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimConnector, "run_shell_command", late)
+        assert not stage.run(role, sim, dies_after=999).ended
+    assert "while this run looked, the node has put back" in caplog.text
+    assert sim.systemd.timers == {}
+    assert stage.run(role, sim).flat != []
+
+
+@every_case
+def test_copies_of_before_a_boot_are_not_put_back(
+    stages: Stages, role: str, flavour: str, neighbour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer went with the boot, and the user has lived with what was there for a year."""
+    stage = stages(flavour, "halo2")
+    sim = unconfirmed(stage, role, neighbour, monkeypatch)
+    sim.systemd.timers.clear()
+    before = seen(sim)
+    stage.change(**({"links__1__number": 1} if role == "network" else {"serves__chat__rpc_port": 50061}))
+    with monkeypatch.context() as patch:
+        patch.setattr(tentative, "time", Clock(sim))
+        cutting(role, patch)
+        assert not stage.run(role, sim, dies_after=999).ended
+    assert unlike(seen(sim), before) == []
 
 
 def test_a_change_that_fails_half_way_is_named(stages: Stages, caplog: pytest.LogCaptureFixture) -> None:
