@@ -115,3 +115,14 @@ def detect(address: str) -> str:
         "*) case $(systemctl is-enabled systemd-networkd 2>/dev/null) in enabled* | disabled) echo manager networkd ;; "
         "esac ;; esac; "
     )
+
+
+def way_in(address: str, key: str) -> str:
+    """Shell: lines `KEY INTERFACE`; the last of them is the interface that SSH comes in by. address: where SSH reaches
+    the node."""
+    pattern = address.replace(".", "[.]")
+    return (
+        # an address that is on no interface is translated on its way: then the way out is the way in
+        f"ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/{key} \\1/p' | head -n 1; "
+        f'ip -o -4 address | awk \'$4 ~ "^{pattern}/" {{print "{key} " $2}}\'; '
+    )

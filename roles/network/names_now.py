@@ -9,6 +9,7 @@ from pyinfra.api import FactBase, StringCommand
 
 from roles.lib.paths import File
 from roles.network import hosts, settings
+from roles.network.managers import way_in
 from roles.network.ports import LOOK, MODULE, Seen, parse
 
 
@@ -32,15 +33,12 @@ class NamesNow(FactBase[Now]):
     """address: where SSH reaches the node. named: an interface is to get its name."""
 
     def command(self, address: str, named: bool) -> StringCommand:
-        pattern = address.replace(".", "[.]")
         return StringCommand(
             f"if [ -d /sys/module/{MODULE} ]; then echo module there; fi; "
             f"for k in {' '.join(settings.wanted())}; do "
             'echo "setting $k $(cat "/proc/sys/$(echo "$k" | tr . /)")"; done; '
             f"if [ -e {settings.KEPT} ]; then echo kept yes; fi; "
-            # an address that is on no interface is translated on its way: then the way out is the way in
-            "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh \\1/p' | head -n 1; "
-            f'ip -o -4 address | awk \'$4 ~ "^{pattern}/" {{print "ssh " $2}}\'; '
+            f"{way_in(address, 'ssh')}"
             f"{LOOK if named else ''}"
             f'f=$(readlink -f {hosts.PATH}); if [ -f "$f" ]; then '
             'echo "hosts $(stat -c \'%a %U %G\' "$f") $f $(base64 <"$f" | tr -d \'\\n\')"; fi'

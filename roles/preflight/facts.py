@@ -9,7 +9,7 @@ from pyinfra.api import FactBase, StringCommand
 from roles.firewall.broken import BROKEN
 from roles.gpu.plan import traces
 from roles.lib.layout import LINKS_PROVEN
-from roles.network.managers import detect
+from roles.network.managers import detect, way_in
 from roles.network.ports import LOOK, MODULE, parse
 from roles.preflight import way
 from roles.preflight.plan import Snapshot
@@ -38,9 +38,7 @@ class Snapshots(FactBase[Snapshot]):
             # not /sys/class/net: a container's /sys may be that of another network namespace
             "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/interface \\1/'; "
             "ip -o link | sed -nE 's/^[0-9]+: ([^:@]+).* master ([^ ]+) .*/master \\1 \\2/p'; "
-            # an address that is on no interface is translated on its way: then the way out is the way in
-            "ip -4 route show default | sed -nE 's/.* dev ([^ ]+).*/ssh_interface \\1/p' | head -n 1; "
-            f'ip -o -4 address | awk \'$4 ~ "^{address.replace(".", "[.]")}/" {{print "ssh_interface " $2}}\'; '
+            f"{way_in(address, 'ssh_interface')}"
             f"if [ -d /sys/module/{MODULE} ] || modprobe -n -q {MODULE} 2>/dev/null; then echo module there; fi; "
             f"{LOOK if ports else ''}"
             f"{detect(address)}{BROKEN}"
