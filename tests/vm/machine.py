@@ -36,6 +36,7 @@ class Machine:
     """Booted by QEMU itself, past the boot loader."""
     wire: str = ""
     wire_mac: str = ""
+    plugged: bool = True
     """See Hardware."""
     boots: int = 0
     """How often QEMU was started."""
@@ -100,6 +101,12 @@ class Machine:
         self.ssh("systemctl reboot")
         return self.wait_up(before)
 
+    def plug(self, plugged: bool) -> None:
+        """The cable at its port for links, in or out: now, and at every start from now on."""
+        self.plugged = plugged
+        if self._qemu is not None and self.running:
+            self._qemu.plug(plugged)
+
     def choose(self, entry: str) -> None:
         """At the next boot this entry of GRUB's menu is taken, by keys on the serial line: its title, or those of its
         submenus and its own, joined by `>`."""
@@ -156,8 +163,8 @@ class Machine:
             self._boot_begin = console.tell()
             loaded = direct(self.disk, self.folder) if self.direct else None
             hardware = Hardware(
-                self.name, self.disk, self.memory, self.nic, self.units, loaded, self.wire, self.wire_mac
-            )
+                self.name, self.disk, self.memory, self.nic, self.units, loaded, self.wire, self.wire_mac, self.plugged
+            )  # fmt: skip
             self._qemu = Qemu(hardware, self.folder / "qemu.log")
             self.boots += 1
             if self._cut:

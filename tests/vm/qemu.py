@@ -58,6 +58,8 @@ class Hardware:
     """A tap device behind the guest's port for links, if it has one: WIRED is its name there."""
     wire_mac: str = ""
     """That port's; empty for one of its own."""
+    plugged: bool = True
+    """There is a cable in that port: it has a carrier."""
 
     def command(self, control: int, serial: int) -> list[str]:
         """QEMU's command line, with sockets for QMP and the serial line.
@@ -113,6 +115,7 @@ class Qemu:
 
     def __init__(self, hardware: Hardware, log: Path) -> None:
         self._log = log
+        self._plugged = hardware.plugged
         self._control, controls = socket.socketpair()
         self._serial, serials = socket.socketpair()
         with controls, serials, log.open("wb") as output:
@@ -125,12 +128,21 @@ class Qemu:
     def kill(self) -> None:
         self._process.kill()
 
+    def plug(self, plugged: bool) -> None:
+        """The cable at the port for links, in or out."""
+        self._ask("set_link", name="wire", up=plugged)
+
+    def _ask(self, what: str, **arguments: str | bool) -> None:
+        self._control.sendall(json.dumps({"execute": what, "arguments": arguments}).encode() + b"\n")
+
     def attend(self, drawn: Callable[[bytes], bytes]) -> str:
         """To the end of it; why the guest ended, in QMP's words. `drawn` is handed what comes over the serial line and
         returns the keys to be sent."""
         events, reason = b"", ""
         with self._control, self._serial:
-            self._control.sendall(b'{"execute": "qmp_capabilities"}\n')
+            self._ask("qmp_capabilities")
+            if not self._plugged:
+                self.plug(False)
             for end, data in self._received():
                 if end is self._serial:
                     if keys := drawn(data):
