@@ -14,7 +14,8 @@ from tests.lab.harness import ROOT
 
 INPUTS = (
     *("deploys", "inventory/spec", "roles", "templates", "tests/vm"),
-    *("inventory/boards.yml", "inventory/lab.yml", "inventory/vagrant.yml", "Vagrantfile"),
+    *(f"inventory/{name}" for name in ("boards.yml", "lab.py", "lab.yml", "rocm.yml", "vagrant.yml")),
+    "Vagrantfile",
     *("tests/lab/harness.py", "requirements.lock"),
 )
 """Files, and folders with all that is in them."""
