@@ -43,7 +43,7 @@ LEFT = (
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001  # skips where it does
+def pair(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     """Both have their links and their firewall."""
     found = make_lab(tmp_path_factory.mktemp("cut"), "cut-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
     file = yaml.safe_load(found.yml.read_text())
