@@ -86,10 +86,13 @@ def llama(version: Version, *, hello: int = 24, devices: int = 1) -> Talk:
 
 
 def asked(worker: Worker, own: Version | None = OWN, seconds: float = 0.5) -> str:
-    """What is said of the worker in the end."""
-    ready = awaited([worker], own, seconds)
-    assert ready == bool(worker.answer)
-    return worker.answer or worker.seen
+    """What is said of the worker in the end; a machine that is busy gets more time."""
+    for _ in range(20):
+        ready = awaited([worker], own, seconds)
+        assert ready == bool(worker.answer)
+        if said := worker.answer or worker.seen:
+            return said
+    raise AssertionError("nothing was seen")
 
 
 @pytest.mark.parametrize(
@@ -148,8 +151,8 @@ def test_a_worker_that_says_nothing_more(first: bytes, said: str) -> None:
 
     with server(talk) as worker:
         start = time.monotonic()
-        assert said in asked(worker)
-        assert time.monotonic() - start < 2, "the time is over when it is over"
+        assert said in asked(worker, OWN, 1.5)
+        assert time.monotonic() - start < 4, "the time is over when it is over"
         done.set()
 
 
@@ -209,12 +212,12 @@ def test_every_missing_worker_has_its_line(tmp_path: Path, capsys: pytest.Captur
         words = [
             f"{name}=127.0.0.1:{port}" for name, port in (("halo2", good.port), ("halo3", newer.port), ("halo4", 1))
         ]
-        assert main(["--seconds", "0.5", "--program", program, *words]) == 1
+        assert main(["--seconds", "2", "--program", program, *words]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("halo2 ") for line in lines) == 1
     assert [line.split(": ")[0] for line in lines if "is missing" in line] == [
-        f"halo3 (127.0.0.1:{newer.port}) is missing after 0 s",
-        "halo4 (127.0.0.1:1) is missing after 0 s",
+        f"halo3 (127.0.0.1:{newer.port}) is missing after 2 s",
+        "halo4 (127.0.0.1:1) is missing after 2 s",
     ]
 
 
