@@ -152,6 +152,7 @@ def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterat
 
 
 def restart(name: str) -> StringCommand:
-    """reset-failed: a unit that systemd gave up on would refuse to start."""
-    unit = QuoteString(name)
-    return StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit)
+    """reset-failed: a unit that systemd gave up on would refuse to start. One that does not start is asked why."""
+    unit, its = QuoteString(name), QuoteString(f"_SYSTEMD_UNIT={name}")
+    why = StringCommand("{ journalctl -q -n 10 -o cat", its, ">&2; false; }")
+    return StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit, "||", why)

@@ -18,10 +18,12 @@ PATH = f"/etc/systemd/system/{UNIT}"
 
 @dataclass(frozen=True)
 class RpcServer:
-    """serve: whose worker this is. address, port: where it listens, which is on its way from the controller."""
+    """serve: whose worker this is. controller_address: whence it is reached. address, port: where it listens, which is
+    on its way from the controller."""
 
     serve: str
     controller: str
+    controller_address: IPv4Address
     address: IPv4Address
     port: int
     release: Release
@@ -37,7 +39,7 @@ def plan(lab: Lab, name: str) -> RpcServer | None:
     for serve_name, serve in lab.spec.serves.items():
         if way is not None and name in serve.workers:
             release = of_serve(lab, serve_name, name)
-            return RpcServer(serve_name, serve.controller, way.destination, serve.rpc_port, release)
+            return RpcServer(serve_name, serve.controller, way.source, way.destination, serve.rpc_port, release)
     return None
 
 

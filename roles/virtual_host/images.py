@@ -66,6 +66,7 @@ FEDORA_RPMS = {
     "openssh-server": ":openssh-server",
     "pkgconf-pkg-config": "=pkgconf",
     "procps-ng": ":procps",
+    "python3": ":python3",
     "rpm": ":rpm",
     "spirv-headers-devel": "=spirv-headers",
     "sudo": ":sudo",

@@ -104,6 +104,7 @@ class SimHost(State):
         self.packages.unsigned = self.gpu.unsigned
         self.sockets = Sockets(self.systemd)
         self.boot = Boot(self.root, self.shell)
+        self.build = Build(self.root)
         self.sessions = 0
         self.free = 78567
         self.inhibitors: list[str] = []
@@ -141,8 +142,8 @@ class SimHost(State):
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
             "systemd-run": self.systemd.systemd_run,
-            "cmake": Build(self.root).cmake,
-            "ninja": Build(self.root).ninja,
+            "cmake": self.build.cmake,
+            "ninja": self.build.ninja,
             "update-grub": self.boot.update_grub,
             "grubby": self.boot.grubby,
             "update-initramfs": self.boot.update_initramfs,

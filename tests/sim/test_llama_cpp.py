@@ -56,7 +56,7 @@ def test_the_builder_builds_it_and_the_control_machine_keeps_it(stages: Stages, 
     job = next(command for command in commands if command.startswith(f"job build-{built.id}:"))
     assert "-DLLAMA_BUILD_COMMIT=0c1e57098 -DCMAKE_BUILD_TYPE=Release" in job
     assert "-DGGML_RPC_RDMA=OFF" in job
-    assert "ninja -C build ggml-rpc-server llama-server llama-bench\n" in job
+    assert 'ninja -C build "$worker" llama-server llama-bench\n' in job
     assert commands[-1] == f"fetch {BUILDS}/{built.id}.tar.gz"
     assert operations["releases installed"][-2:] == [unpack(built.id, keep=True), link(built.id)]
     assert artifact.is_cached(built)
@@ -67,6 +67,15 @@ def test_the_builder_builds_it_and_the_control_machine_keeps_it(stages: Stages, 
     ]
     if sim.flavour.selinux:
         assert f"{FOLDER}/releases/{built.id}/bin/llama-server" in sim.files.relabelled
+
+
+def test_the_worker_of_an_older_source_gets_its_present_name(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_cpp")
+    sim.build.worker = "rpc-server"
+    stage.run("llama_cpp", sim)
+    names = [line.split()[1] for line in artifact.sums(release(stage)).splitlines()]
+    assert [name for name in names if "rpc" in name] == ["bin/ggml-rpc-server", "help/ggml-rpc-server.txt"]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -28,7 +28,8 @@ MAKE = (
 FRESH = MAKE.format("{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }")
 KNOWN = MAKE.format("base64 -d")
 ADOPT = f"base64 -w 0 {KEY}"
-START = ("serving chat", [WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
+WAITS = "write /opt/halofleet/lib/await_workers.py 755 root:root"
+START = ("serving chat", [WAITS, WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
 
 
 def local_key() -> str:

@@ -307,13 +307,19 @@ def test_a_key_by_the_real_command(tmp_path: Path) -> None:
     assert KeyState().process(lines).digest == hashlib.sha256(b"0123456789abcdef\n\nfedcba9876543210\n").hexdigest()
 
 
-def test_a_programs_own_words_are_what_the_command_looks_for() -> None:
-    """`llama-server --version` of 0c1e57098, through the command's own sed."""
+@pytest.mark.parametrize(
+    ("said", "commit"),
+    [
+        ("version: 0.5.0-dev (build 0, commit 0c1e57098)\nbuilt with GNU 14.2.0 for Linux x86_64\n", "0c1e57098"),
+        ("version: 0 (4227c9be4)\nbuilt with cc (Debian 12.2.0-14) 12.2.0 for x86_64-linux-gnu\n", "4227c9be4"),
+    ],
+)
+def test_a_programs_own_words_are_what_the_command_looks_for(said: str, commit: str) -> None:
+    """`llama-server --version` of two releases, through the command's own sed."""
     (release,) = llama_cpp_plan(load(ROOT / "inventory/lab.yml"), "halo1")
     script = Sights().command((), (release,)).get_raw_value().rpartition("| ")[2]
-    said = "version: 0.5.0-dev (build 0, commit 0c1e57098)\nbuilt with GNU 14.2.0 for Linux x86_64\n"
     result = subprocess.run(["/bin/sh", "-c", script], input=said, capture_output=True, text=True, check=True)
-    assert result.stdout == f"commit {release.id} 0c1e57098\n"
+    assert result.stdout == f"commit {release.id} {commit}\n"
 
 
 def test_buffers_of_workers_in_a_journal() -> None:

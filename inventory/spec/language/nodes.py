@@ -60,6 +60,13 @@ class Memory(Spec):
     reserve: Annotated[Size | None, Field(examples=["16GiB"])] = None
     """What stays for everything else. Left out: 8GiB, which does for a box without a desktop."""
 
+    @property
+    def for_models(self) -> int | None:
+        """GiB that models may fill; None where the file does not say enough."""
+        if self.gpu is not None or self.installed is None:
+            return self.gpu
+        return max(0, self.installed - (RESERVE if self.reserve is None else self.reserve))
+
     @model_validator(mode="after")
     def _one_way(self) -> Memory:
         if self.gpu is not None and self.reserve is not None:
