@@ -7,6 +7,9 @@ ETC = "/etc/halofleet"
 STATE = "/var/lib/halofleet"
 """What undo needs, jobs and their logs, builds, models."""
 
+PROGRAMS = "/opt/halofleet/lib"
+"""Programs of our own that run on nodes: Python, nothing but its standard library."""
+
 LLAMA_CPP = "/opt/halofleet/llama.cpp"
 RELEASES = f"{LLAMA_CPP}/releases"
 BUILDS = f"{STATE}/builds"

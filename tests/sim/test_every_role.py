@@ -32,6 +32,8 @@ CASES = [
     ("rpc_server", "halo2"),
     ("llama_server", "halo1"),
     ("llama_server", "halo2"),  # no controller
+    ("guard", "halo1"),
+    ("guard", "halo2"),
 ]
 every_case = pytest.mark.parametrize(("role", "node"), CASES)
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS)
