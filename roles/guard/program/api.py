@@ -22,10 +22,8 @@ def ask(server: Server, key: str) -> Api:
         status, body = _request(server, key, "GET", "/slots", None, PATIENCE)
     except TimeoutError:
         return Api("silent")
-    except ConnectionRefusedError:
-        return Api("refused")
     except (OSError, http.client.HTTPException):
-        return Api("closed")
+        return Api("refused")
     if status == 503:
         return Api("loading")
     try:
@@ -48,6 +46,7 @@ def _slot(each: dict[str, Any]) -> Slot:
         tokens=each.get("n_prompt_tokens", 0),
         prompt_done=each.get("n_prompt_tokens_processed", 0),
         decoded=token.get("n_decoded", 0),
+        context=each.get("n_ctx", 0),
     )
 
 

@@ -47,7 +47,8 @@ class Socket:
 
 @dataclass(frozen=True)
 class Slot:
-    """Of llama-server's /slots. task: empty where it never had one. tokens: what its cache holds."""
+    """Of llama-server's /slots. task: empty where it never had one. tokens: what its cache holds; context: how many it
+    could, alone or together with the others."""
 
     number: int
     busy: bool
@@ -55,12 +56,13 @@ class Slot:
     tokens: int = 0
     prompt_done: int = 0
     decoded: int = 0
+    context: int = 0
 
 
 @dataclass(frozen=True)
 class Api:
-    """What llama-server answers. state: `refused`, `silent` (connected, and then nothing), `loading`, `ready`, or
-    `closed` (it answers, but does not show its slots)."""
+    """What llama-server answers. state: `refused` (the connection, or it was cut), `silent` (nothing for seconds),
+    `loading`, `ready`, or `closed` (it answers, but does not show its slots)."""
 
     state: str = "refused"
     slots: tuple[Slot, ...] = ()

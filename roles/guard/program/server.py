@@ -74,15 +74,16 @@ def unattached(server: Server, sight: Sight) -> list[str]:
 def canary(server: Server, sight: Sight, life: Life, now: float) -> int | None:
     """The slot to send a completion of one token to, now; None for not now.
 
-    It loses what the slot has cached, so it goes to one with nothing of a user's, and leaves them another such.
+    It loses what the slot has cached, so it goes to one with nothing of a user's, and leaves them another such. Where
+    the cache of all is full, llama-server would make room by emptying one of theirs.
     """
     pause = AGAIN if sight.canary.sick else IDLE
     quiet = now - max(life.worked, sight.canary.asked) >= pause
-    if sight.api.state != "ready" or task(sight) or unattached(server, sight) or not quiet:
+    if not sight.api.slots or task(sight) or unattached(server, sight) or not quiet:
         return None
     spare = [slot for slot in sight.api.slots if slot.tokens <= SMALL]
-    forgotten = now - life.users >= FORGOTTEN
-    if not sight.api.slots or (len(spare) < 2 and not forgotten):
+    full = sum(slot.tokens + SMALL for slot in sight.api.slots) > max(slot.context for slot in sight.api.slots)
+    if (len(spare) < 2 or full) and now - life.users < FORGOTTEN:
         return None
     return min(spare or sight.api.slots, key=_used_before).number
 

@@ -8,8 +8,11 @@ from .decide import Complaint
 from .life import Life
 from .seen import Sight, Worker
 
-FAILED, FROZEN, DEAF, MUTE, DOOR = 5.0, 10.0, 60.0, 300.0, 20.0
+FAILED, FROZEN, DEAF, MUTE, DOOR = 5.0, 10.0, 60.0, 300.0, 10.0
 """Patience in seconds. DEAF: a GPU is set up before it listens. MUTE: it computes, or spins."""
+
+SILENT = 20.0
+"""Seconds without a byte from a controller, after which it may be gone."""
 
 
 def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
@@ -40,7 +43,7 @@ def _ghost(worker: Worker, sight: Sight) -> Iterator[Complaint]:
         for socket in sight.sockets
         if socket.state == "ESTAB" and socket.local == worker.endpoint and socket not in own
     ]
-    if door and any(socket.silent >= DOOR and not socket.keepalive for socket in own):
+    if door and any(socket.silent >= SILENT and not socket.keepalive for socket in own):
         yield Complaint("ghost", f"{door[0].peer} is not let in, and {own[0].peer}, which is, says nothing", DOOR)
 
 
