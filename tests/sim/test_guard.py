@@ -16,20 +16,7 @@ NAME = "halofleet-guard.service"
 PATH = f"/etc/systemd/system/{NAME}"
 CONFIG = "/etc/halofleet/guard.json"
 FOLDER = "/opt/halofleet/lib/guard"
-MODULES = (
-    "__init__",
-    "__main__",
-    "act",
-    "api",
-    "decide",
-    "journal",
-    "life",
-    "look",
-    "seen",
-    "server",
-    "watch",
-    "worker",
-)
+MODULES = "__init__ __main__ act api decide journal life look seen server watch worker".split()
 WRITES = [
     f"directory {FOLDER} 755 root:root",
     *(f"write {FOLDER}/{name}.py 644 root:root" for name in MODULES),
