@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ NAME = "halofleet-guard.service"
 PATH = f"/etc/systemd/system/{NAME}"
 CONFIG = "/etc/halofleet/guard.json"
 FOLDER = "/opt/halofleet/lib/guard"
-MODULES = "__init__ __main__ act api decide journal life look seen server watch worker".split()
+MODULES = re.findall(r"\w+", "__init__ __main__ act api decide journal life look seen server watch worker")
 WRITES = [
     f"directory {FOLDER} 755 root:root",
     *(f"write {FOLDER}/{name}.py 644 root:root" for name in MODULES),
@@ -49,6 +50,7 @@ def test_a_controller(stages: Stages, flavour: str) -> None:
     text = sim.text(PATH)
     assert "LoadCredential=chat:/etc/halofleet/chat.key\n" in text
     assert "WorkingDirectory=/opt/halofleet/lib\nExecStart=/usr/bin/python3 -Bm guard\n" in text
+    assert "IPAddressDeny=any\nIPAddressAllow=localhost\nIPAddressAllow=10.43.0.11\n" in text
     key = sim.text("/etc/halofleet/chat.key").strip()
     assert not any(key in sim.text(path) for path in (PATH, CONFIG)), "the key is root's alone"
     assert sim.systemd.units[NAME].active == "active"
