@@ -7,6 +7,7 @@ from roles import (
     endpoints,
     firewall,
     gpu,
+    guard,
     kernel,
     link_proof,
     llama_cpp,
@@ -44,5 +45,6 @@ models.models(plan=models.plan.plan(lab, name))
 llama_server.connections(plan=llama_server.plan.plan(lab, name))
 rpc_server.rpc_server(plan=rpc_server.plan.plan(lab, name))
 llama_server.llama_server(plan=llama_server.plan.plan(lab, name))
+guard.guard(plan=guard.plan.plan(lab, name))
 gpu.tidy(plan=gpu.plan.plan(lab, name))
 verify.verify(plan=verify.plan.plan(lab, name))

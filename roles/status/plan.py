@@ -8,6 +8,7 @@ from typing import Any
 from inventory.spec import Lab
 from roles.doctor.look import Boxes
 from roles.firewall.plan import UNIT as FIREWALL
+from roles.guard.plan import UNIT as GUARD
 from roles.lib.remote import Question
 from roles.lib.units import UnitStates
 from roles.link_proof.facts import Sights as Links
@@ -31,7 +32,7 @@ class Wanted:
 
     @property
     def questions(self) -> tuple[Question[Any], ...]:
-        serving = tuple(unit for unit in self.units if unit != FIREWALL)
+        serving = tuple(unit for unit in self.units if unit not in (FIREWALL, GUARD))
         return (
             Question(UnitStates, {"units": self.units}),
             Question(Programs, {"units": serving, "releases": self.check.releases}),
@@ -43,7 +44,8 @@ class Wanted:
 def plan(lab: Lab, name: str) -> Wanted:
     check = check_plan(lab, name)
     serving = (*(server.unit for server in check.servers), *((RPC,) if check.rpc else ()))
-    return Wanted(name, check, proof_plan(lab, name), (*serving, FIREWALL))
+    ours = (GUARD, FIREWALL) if serving else (FIREWALL,)
+    return Wanted(name, check, proof_plan(lab, name), (*serving, *ours))
 
 
 def comparable(check: Check) -> Check:

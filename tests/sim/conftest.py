@@ -19,6 +19,7 @@ from roles import (
     endpoints,
     firewall,
     gpu,
+    guard,
     kernel,
     link_proof,
     llama_cpp,
@@ -58,6 +59,7 @@ ROLES: dict[str, tuple[Role, Callable[[Lab, str], Any]]] = {
     "connections": (llama_server.connections, llama_server.plan.plan),
     "rpc_server": (rpc_server.rpc_server, rpc_server.plan.plan),
     "llama_server": (llama_server.llama_server, llama_server.plan.plan),
+    "guard": (guard.guard, guard.plan.plan),
     "gpu tidy": (gpu.tidy, gpu.plan.plan),
     "verify": (verify.verify, verify.plan.plan),
 }

@@ -72,7 +72,11 @@ def test_what_does_not_run_is_named(tmp_path: Path) -> None:
         return [f"{finding.severity} {finding.rule}: {finding.seen}" for finding in found]
 
     rpc = "halofleet-rpc-server.service"
-    assert said(worker, units={}) == [f"stop {rpc}: not there", "stop halofleet-firewall.service: not there"]
+    assert said(worker, units={}) == [
+        f"stop {rpc}: not there",
+        "stop halofleet-guard.service: not there",
+        "stop halofleet-firewall.service: not there",
+    ]
     dead = replace(UP, active="failed", sub="failed")
     assert said(worker, units=dict(worker.units) | {rpc: dead}) == [f"stop {rpc}: failed (failed)"]
     loose = replace(UP, file="disabled")
