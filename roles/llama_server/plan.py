@@ -35,6 +35,7 @@ class LlamaServer:
     model_path: str
     workers: tuple[str, ...]
     context: int
+    slots: int | None
     extra: tuple[str, ...]
     release: Release
 
@@ -72,6 +73,7 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
             model_path=model(lab, serve.model).path,
             workers=tuple(f"{way.destination}:{serve.rpc_port}" for way in lab.ways(serve_name)),
             context=serve.context,
+            slots=serve.slots,
             extra=serve.extra,
             release=of_serve(lab, serve_name, name),
         )
@@ -84,6 +86,8 @@ def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     """The command line, in the spelling that this llama-server's own --help knows."""
     found = ["--host", str(server.bind), "--port", str(server.port)]
     found += ["--model", server.model_path, "--alias", server.model, "--ctx-size", str(server.context)]
+    if server.slots is not None:
+        found += ["--parallel", str(server.slots)]
     # Never mmap with layers on a GPU: large loads hang (llama.cpp#19745). Builds before August 2026 spell it otherwise.
     found += ["--load-mode", "none"] if "--load-mode" in flags else ["--no-mmap"]
     found += ["--n-gpu-layers", "999", "--metrics"]

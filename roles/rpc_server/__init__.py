@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.lib.paths import paths
+from roles.rpc_cache.plan import keeping
 from roles.rpc_server.operations import lending
 from roles.rpc_server.plan import RpcServer, unit
 
@@ -13,5 +14,6 @@ from roles.rpc_server.plan import RpcServer, unit
 def rpc_server(plan: RpcServer | None) -> None:
     if plan is not None:
         file, service = unit(plan)
-        paths(wanted=(file,), name="unit")
-        lending(server=plan, service=service, name="running")
+        kept, keepers = keeping(plan.cache, plan.release)
+        paths(wanted=(*kept, file), name="unit")
+        lending(server=plan, services=(*keepers, service), name="running")

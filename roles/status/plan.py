@@ -14,6 +14,7 @@ from roles.link_proof.facts import Sights as Links
 from roles.link_proof.plan import Proof
 from roles.link_proof.plan import plan as proof_plan
 from roles.llama_cpp import artifact
+from roles.rpc_cache.plan import UNIT as RPC_CACHE
 from roles.rpc_server.plan import UNIT as RPC
 from roles.verify.facts import Sights as Programs
 from roles.verify.plan import Check
@@ -31,7 +32,7 @@ class Wanted:
 
     @property
     def questions(self) -> tuple[Question[Any], ...]:
-        serving = tuple(unit for unit in self.units if unit != FIREWALL)
+        serving = tuple(unit for unit in self.units if unit not in (FIREWALL, RPC_CACHE))
         return (
             Question(UnitStates, {"units": self.units}),
             Question(Programs, {"units": serving, "releases": self.check.releases}),
@@ -42,8 +43,9 @@ class Wanted:
 
 def plan(lab: Lab, name: str) -> Wanted:
     check = check_plan(lab, name)
-    serving = (*(server.unit for server in check.servers), *((RPC,) if check.rpc else ()))
-    return Wanted(name, check, proof_plan(lab, name), (*serving, FIREWALL))
+    rpc = ((RPC, RPC_CACHE) if check.rpc.cache else (RPC,)) if check.rpc else ()
+    units = (*(server.unit for server in check.servers), *rpc, FIREWALL)
+    return Wanted(name, check, proof_plan(lab, name), units)
 
 
 def comparable(check: Check) -> Check:

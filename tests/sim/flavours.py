@@ -33,7 +33,7 @@ def _brings(
 
 _BUILD = {"cmake": _brings("cmake"), "ninja-build": _brings("ninja")}
 _APT = _BUILD | {
-    "build-essential": _brings("strip"),
+    "build-essential": _brings("cc strip"),
     "ca-certificates": _brings(),
     "iperf3": _brings("iperf3"),
     "iproute2": _brings(),
@@ -43,6 +43,7 @@ _APT = _BUILD | {
     "nftables": _brings("nft", disabled="nftables.service"),
     "pkg-config": _brings(),
     "procps": _brings(),
+    "python3": _brings(),
     "libatomic1": _brings(),
     "libdrm-amdgpu1": _brings(),
     "libquadmath0": _brings(),
@@ -97,7 +98,7 @@ FEDORA = Flavour(
         "chrony": _brings(enabled="chronyd.service"),
         "diffutils": _brings("cmp"),
         "findutils": _brings("find xargs"),
-        "gcc": _brings("strip"),
+        "gcc": _brings("cc strip"),
         "gcc-c++": _brings(),
         "gzip": _brings("gzip"),
         "iperf3": _brings("iperf3"),
@@ -114,6 +115,7 @@ FEDORA = Flavour(
         "amdrocm-base10.1": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
+        "python3": _brings(),
         "tar": _brings("tar"),
         "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },

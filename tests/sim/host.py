@@ -37,6 +37,8 @@ from tests.sim.udev import Udev
 from tests.sim.wires import Wires
 
 FIREWALLD = "firewalld.service"
+PYTHON = {"python3": ("usr/bin/python3",)}
+"""A package -> the program that units name by its path."""
 UP_SECONDS = 3600
 COPIED = {
     "gpu": ("web", "signer", "card", "kept"),
@@ -141,6 +143,7 @@ class SimHost(State):
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
             "systemd-run": self.systemd.systemd_run,
+            "cc": Build(self.root).cc,
             "cmake": Build(self.root).cmake,
             "ninja": Build(self.root).ninja,
             "update-grub": self.boot.update_grub,
@@ -251,7 +254,7 @@ class SimHost(State):
             self._put_program(program)
         self.systemd.install(enabled, disabled)
 
-        for path in self.gpu.BRINGS.get(package, ()):
+        for path in (*self.gpu.BRINGS.get(package, ()), *PYTHON.get(package, ())):
             target = self.files.real(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text("")
