@@ -33,6 +33,8 @@ def api_key(server: LlamaServer) -> Commands:
     if key.digest != keys.local_digest(server) and host.state.is_executing:
         host.log(f"the API key of {server.serve} is taken over from this node")
         keys.adopt(host, server)
+    if host.state.is_executing:
+        keys.close(server)
     host.noop(f"{server.key_path}: the key is there, and here")
 
 

@@ -11,15 +11,18 @@ from datetime import datetime
 
 from pyinfra.api import Host, operation
 
+from inventory.spec.language.sources import UrlModel
 from roles.doctor import judge as doctor
 from roles.doctor.box import Box
 from roles.doctor.look import Boxes
-from roles.lib.board import GPU_REMAINS, LINKS_PROVEN, board
+from roles.lib.board import GPU_REMAINS, HEADS, LINKS_PROVEN, ROOMS, board
 from roles.lib.finding import Finding
 from roles.lib.remote import Commands, Question, current, look_both
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
-from roles.models import here, there
+from roles.models import fit, here, there
+from roles.models.head import Head
+from roles.models.plan import Model
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, Snapshot, judge, judge_access
 from roles.preflight.ports import judge_ports
@@ -67,12 +70,16 @@ def collected(expected: Expected) -> Commands:
     board(host.state, LINKS_PROVEN)[host.name] = seen.proven
     builds = any(each.builder == host.name and not artifact.is_cached(each) for each in expected.releases)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
+    heads = _heads(host, expected.models)
+    board(host.state, HEADS).update({f"{host.name} {model.path}": head for model, head in heads})
+    board(host.state, ROOMS)[host.name] = fit.room(box, expected.box)
     said = doctor.against(box, host.name, expected.box)
     at_ports = judge_ports(expected, seen)
     board(host.state, TOPIC)[host.name] = [
         *judge(expected, seen, builds=builds),
         *(finding for finding in at_ports if finding.severity == "stop"),
         *judge_local(expected, lacking),
+        *(finding for model, head in heads for finding in fit.context(host.name, model, head)),
         *(finding for finding in said if finding.severity == "stop"),
     ]
     for finding in at_ports:
@@ -86,6 +93,26 @@ def collected(expected: Expected) -> Commands:
     yield from ()
 
 
+def _heads(host: Host, models: tuple[Model, ...]) -> list[tuple[Model, Head]]:
+    """What the models' files say of them. One that the node is to fetch may be there already."""
+    far = tuple(model for model in models if model.on_node or isinstance(model.spec, UrlModel))
+    seen = there.heads(host, far) if far else {}
+    found = [(model, seen.get(model.path) if model in far else here.head(model)) for model in models]
+    return [(model, head) for model, head in found if head is not None]
+
+
+@operation()
+def fitting(expected: Expected) -> Commands:
+    """What was seen of all nodes against what this node's serves need of them."""
+    host = current()
+    heads, rooms = board(host.state, HEADS), board(host.state, ROOMS)
+    for need in expected.needs:
+        if head := heads.get(f"{host.name} {need.model.path}"):
+            board(host.state, TOPIC)[host.name] += fit.memory(need, head, rooms)
+    host.noop(f"{len(expected.needs)} serves")
+    yield from ()
+
+
 def judge_local(expected: Expected, lacking: Mapping[str, str]) -> list[Finding]:
     """What the node needs of the user: keys on this machine, and models here or there. lacking: model -> why."""
 
@@ -93,7 +120,7 @@ def judge_local(expected: Expected, lacking: Mapping[str, str]) -> list[Finding]
         return Finding(field, "stop", expected.node, seen, wanted, fix)
 
     found = [
-        stop(f"serves.{serve}.api_key_file", problem, "a key", "write one, or leave the field out")
+        stop(f"serves.{serve}.api_key_file", problem, "keys, its owner's alone", "correct it, or leave the field out")
         for serve, path in expected.key_files
         if (problem := keys.trouble(path))
     ]
