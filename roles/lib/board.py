@@ -17,6 +17,9 @@ GPU_REMAINS = "gpu remains"
 LINKS_PROVEN = "links proven"
 """The board's topic: node -> the lines of its record of proven links, as preflight saw them (roles/link_proof)."""
 
+QUIET = "quiet"
+"""The board's topic: node -> who else may lay hands on it, as preflight saw it (roles/quiet)."""
+
 ROOMS = "rooms"
 """The board's topic: node -> how much memory it has for models (roles/models/fit.py)."""
 

@@ -39,7 +39,7 @@ def api_key(server: LlamaServer) -> Commands:
 
 
 @operation()
-def serving(server: LlamaServer) -> Commands:
+def serving(server: LlamaServer, renew: bool = False) -> Commands:
     """The unit is as planned and runs, attached to every worker of the serve."""
     host = current()
     if not artifact.is_cached(server.release):
@@ -53,7 +53,7 @@ def serving(server: LlamaServer) -> Commands:
     file, service = unit(server, flags, key, model.identity)
     yield from paths._inner((file,))
     state = look(host, UnitStates, units=(server.unit,))
-    commands = list(changes((service,), state))
+    commands = list(changes((service,), state, renew=renew))
     gone = lost(server.workers, state[server.unit].connections, board(host.state, WORKERS))
     if gone and not commands:
         host.log(f"{server.unit} has lost {', '.join(gone)}: restarting it")

@@ -15,9 +15,9 @@ from inventory.spec.language.sources import UrlModel
 from roles.doctor import judge as doctor
 from roles.doctor.box import Box
 from roles.doctor.look import Boxes
-from roles.lib.board import GPU_REMAINS, HEADS, LINKS_PROVEN, ROOMS, board
+from roles.lib.board import GPU_REMAINS, HEADS, LINKS_PROVEN, QUIET, ROOMS, board
 from roles.lib.finding import Finding
-from roles.lib.remote import Commands, Question, current, look_both
+from roles.lib.remote import Commands, Question, Several, current, look
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.models import fit, here, there
@@ -27,6 +27,8 @@ from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, Snapshot, judge, judge_access
 from roles.preflight.ports import judge_ports
 from roles.preflight.way import unplugged
+from roles.quiet.facts import QuietStates
+from roles.quiet.plan import Seen as Quiet
 
 TOPIC = "preflight"
 PATIENCE_SECONDS = 4
@@ -38,24 +40,25 @@ def holder() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()} since {since}"
 
 
-def locking(host: Host, expected: Expected) -> tuple[Snapshot, Box]:
+def locking(host: Host, expected: Expected) -> tuple[Snapshot, Box, Quiet]:
     """The node as it is; when the run is for real, the node's lock is taken in the same command."""
     lock = holder() if host.state.is_executing else ""
     asked = {"address": str(expected.address), "lock": lock, "ports": bool(expected.ports)}
     snapshot = Question(Snapshots, asked)
     for _ in range(PATIENCE_SECONDS):
-        seen, box = look_both(host, snapshot, Question(Boxes))
+        questions = (snapshot, Question(Boxes), Question(QuietStates))
+        seen, box, quiet = look(host, Several, questions=questions)
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
-    return seen, box
+    return seen, box, quiet
 
 
 @operation()
 def taken(expected: Expected) -> Commands:
     """Only the node's lock: for a run that takes back, which nothing else may stop."""
     host = current()
-    seen, _ = locking(host, expected)
+    seen, _, _ = locking(host, expected)
     board(host.state, TOPIC)[host.name] = judge_access(expected, seen)
     host.noop("nobody else works on it")
     yield from ()
@@ -65,7 +68,8 @@ def taken(expected: Expected) -> Commands:
 def collected(expected: Expected) -> Commands:
     """Everything that may stand against the node is judged."""
     host = current()
-    seen, box = locking(host, expected)
+    seen, box, quiet = locking(host, expected)
+    board(host.state, QUIET)[host.name] = quiet
     board(host.state, GPU_REMAINS)[host.name] = seen.gpu
     board(host.state, LINKS_PROVEN)[host.name] = seen.proven
     builds = any(each.builder == host.name and not artifact.is_cached(each) for each in expected.releases)

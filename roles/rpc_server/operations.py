@@ -15,14 +15,14 @@ from roles.rpc_server.plan import UNIT, RpcServer
 
 
 @operation()
-def lending(server: RpcServer, services: tuple[Service, ...]) -> Commands:
+def lending(server: RpcServer, services: tuple[Service, ...], renew: bool = False) -> Commands:
     """As `services`, the server last; and it is restarted where it waits for a controller that is gone. Tells the run
     who is connected. A cache that it may not have any more goes, once it does without."""
     host = current()
     units = Question(UnitStates, {"units": tuple(service.name for service in services)})
     states, places = look_both(host, units, Question(PathStates, {"paths": (CACHE, rpc_cache.PATH)}))
     seen = clients(states[UNIT].connections, server.endpoint)
-    own = list(changes(services[-1:], states))
+    own = list(changes(services[-1:], states, renew=renew))
     if not own and haunted(server.endpoint, seen, board(host.state, CONTROLLERS)):
         host.log(f"{UNIT} serves {', '.join(sorted(seen))}, which {server.controller} knows nothing of")
         own = [restart(UNIT)]

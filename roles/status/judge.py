@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 
 from roles.lib.finding import WORST_FIRST, Finding, Severity
 from roles.lib.units import UnitState
 from roles.status.plan import Wanted, comparable
 from roles.verify.facts import Sight
 from roles.verify.operations import judge as verify
+
+NAMED = 3
+"""How many of several libraries a message names."""
 
 
 def judge(
@@ -24,6 +28,9 @@ def judge(
             found.append(Finding(name, "stop", wanted.node, seen, "active", fix))
         elif unit.file != "enabled":
             found.append(Finding(name, "warn", wanted.node, unit.file, "enabled", "cluster.py enables it"))
+        if unit.outdated:
+            fix = "cluster.py --data renew=yes restarts what needs it, workers first"
+            found.append(Finding(f"libraries of {name}", "warn", wanted.node, _upgraded(unit.outdated), "none", fix))
     found += verify(comparable(wanted.check), programs)
     for server in wanted.check.servers:
         status = health.get(server.serve)
@@ -33,6 +40,12 @@ def judge(
             severity: Severity = "warn" if status == 503 else "stop"
             found.append(Finding(f"API of {server.serve}", severity, wanted.node, seen, "ready", fix))
     return found
+
+
+def _upgraded(files: tuple[str, ...]) -> str:
+    names = [PurePosixPath(file).name for file in files]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"upgraded since it started: {', '.join(names[:NAMED])}{more}"
 
 
 def unreachable(node: str) -> Finding:
