@@ -39,8 +39,8 @@ PROPERTIES = (
 )
 
 
-PACKAGED = ("usr", "lib", "lib64", "opt")
-"""Where packages put libraries. Everything else that is mapped and gone is the program's own."""
+PACKAGED = "usr|lib|lib64|opt"
+"""Below which packages put libraries. Everything else that is mapped and gone is the program's own."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class UnitStates(FactBase[dict[str, UnitState]]):
             f'for u in {{units}}; do echo "Unit=$u"; {show} -- "$u"; pid=$(systemctl show -p MainPID --value -- "$u"); '
             'if [ "${{pid:-0}}" -gt 0 ]; then tr "\\0" "\\n" </proc/$pid/environ | grep ^HALOFLEET_REVISION= || true; '
             'echo "Exe=$(readlink /proc/$pid/exe)"; '
-            f"sed -nE 's|.* (/({'|'.join(PACKAGED)})/.*) [(]deleted[)]$|Outdated=\\1|p' /proc/$pid/maps 2>/dev/null | sort -u; "
+            f"sed -nE 's#.* (/({PACKAGED})/.*) [(]deleted[)]$#Outdated=\\1#p' /proc/$pid/maps 2>/dev/null | sort -u; "
             'ss -tnpH state established | grep -F "pid=$pid," '
             "| awk '{{print \"Connection=\" $3, $4}}'; fi; done"
         )

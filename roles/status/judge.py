@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
+from roles.doctor.box import Box
+from roles.doctor.checks import upgraded
+from roles.doctor.judge import say
+from roles.doctor.patient import Patient
 from roles.lib.finding import WORST_FIRST, Finding, Severity
 from roles.lib.units import UnitState
 from roles.status.plan import Wanted, comparable
@@ -16,10 +20,11 @@ NAMED = 3
 
 
 def judge(
-    wanted: Wanted, units: Mapping[str, UnitState], programs: Sight, health: Mapping[str, int | None]
+    wanted: Wanted, units: Mapping[str, UnitState], programs: Sight, health: Mapping[str, int | None], box: Box
 ) -> list[Finding]:
     """health: by serve, the status of its API's /health; None where nobody answers."""
-    found = []
+    patient = Patient(box, wanted.box, wanted.box.kernel and not box.container)
+    found = [say(rule, wanted.node, values) for rule, values in upgraded(patient)]
     for name in wanted.units:
         unit = units.get(name, UnitState())
         if unit.active != "active":

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inventory.spec import Lab
+from roles.doctor.judge import UNKNOWN, expected
 from roles.doctor.look import Boxes
+from roles.doctor.patient import Expected
 from roles.firewall.plan import UNIT as FIREWALL
 from roles.lib.remote import Question
 from roles.lib.units import UnitStates
@@ -29,6 +31,7 @@ class Wanted:
     check: Check
     proof: Proof
     units: tuple[str, ...]
+    box: Expected = UNKNOWN
 
     @property
     def questions(self) -> tuple[Question[Any], ...]:
@@ -45,7 +48,7 @@ def plan(lab: Lab, name: str) -> Wanted:
     check = check_plan(lab, name)
     rpc = ((RPC, RPC_CACHE) if check.rpc.cache else (RPC,)) if check.rpc else ()
     units = (*(server.unit for server in check.servers), *rpc, FIREWALL)
-    return Wanted(name, check, proof_plan(lab, name), units)
+    return Wanted(name, check, proof_plan(lab, name), units, expected(lab, name))
 
 
 def comparable(check: Check) -> Check:
