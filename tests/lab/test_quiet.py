@@ -49,7 +49,7 @@ def test_a_suspend_is_refused(lab: Lab) -> None:
 
 
 def test_needrestart_leaves_our_services_alone_and_the_drift_is_told(lab: Lab) -> None:
-    """The library is replaced as dpkg does it; a service beside ours shows that needrestart restarts whatever it may."""
+    """The library is replaced as dpkg does it; a service beside ours shows that needrestart restarts what it may."""
     before = running(lab)
     server = "/opt/halofleet/llama.cpp/current-cpu/bin/ggml-rpc-server"
     lab.ssh("halo2", f"systemd-run --quiet --unit={CONTROL} {server} --host 127.0.0.1 --port 50999")
