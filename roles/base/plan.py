@@ -11,7 +11,7 @@ from roles.lib.packages import Table
 from roles.lib.paths import Directory, File
 from roles.lib.units import STOPS
 
-# libgomp: the CPU backend is linked with OpenMP. python3: layout.PROGRAMS. Package names: each distribution's index.
+# libgomp: the CPU backend is linked with OpenMP. python3: for layout.PROGRAMS. Names: each distribution's own index.
 PACKAGES: Table = {
     "apt": (
         "ca-certificates",

@@ -66,7 +66,7 @@ _OWN_KERNEL = frozenset({"modprobe", "udevadm"})
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
     tool="apt",
-    installed=frozenset({"ca-certificates", "iproute2", "iputils-ping", "procps", "chrony"}),
+    installed=frozenset({"ca-certificates", "iproute2", "iputils-ping", "procps", "python3", "chrony"}),
     programs=_APT_PROGRAMS | _OWN_KERNEL,
     enabled=frozenset({NETWORKD, "chrony.service"}),
     brings=_APT,
@@ -87,7 +87,7 @@ FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset(
-        {"ca-certificates", "iproute", "iputils", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}
+        {"ca-certificates", "iproute", "iputils", "libgomp", "procps-ng", "python3", "chrony", "pkgconf-pkg-config"}
     ),
     programs=frozenset({"arping", "dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli", "ping"}) | _OWN_KERNEL,
     enabled=frozenset({"chronyd.service", NETWORK_MANAGER}),
@@ -115,7 +115,6 @@ FEDORA = Flavour(
         "amdrocm-base10.1": _brings(),
         "nftables": _brings("nft", disabled="nftables.service"),
         "pkgconf-pkg-config": _brings(),
-        "python3": _brings(),
         "tar": _brings("tar"),
         "tuned": _brings("tuned-adm", disabled="tuned.service"),
     },

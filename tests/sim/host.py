@@ -37,8 +37,6 @@ from tests.sim.udev import Udev
 from tests.sim.wires import Wires
 
 FIREWALLD = "firewalld.service"
-PYTHON = {"python3": ("usr/bin/python3",)}
-"""A package -> the program that units name by its path."""
 UP_SECONDS = 3600
 COPIED = {
     "gpu": ("web", "signer", "card", "kept"),
@@ -164,6 +162,8 @@ class SimHost(State):
         }
         for name in flavour.programs:
             self._put_program(name)
+        if "python3" in flavour.installed:
+            self._put_python()
         self.systemd.install(flavour.enabled, flavour.disabled)
 
     def _fresh_tree(self) -> None:
@@ -246,15 +246,24 @@ class SimHost(State):
         if not link.exists():
             link.symlink_to(real(name) if name in REAL else self.stub)
 
+    def _put_python(self) -> None:
+        """Where units have it from; what runs is not modelled."""
+        target = self.files.real("/usr/bin/python3")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("")
+        target.chmod(0o755)
+
     def _arrived(self, package: str) -> None:
         programs, enabled, disabled = self.flavour.brings[package]
         if TUNED in enabled | disabled:
             self.tuned.arrives()
         for program in programs:
             self._put_program(program)
+        if package == "python3":
+            self._put_python()
         self.systemd.install(enabled, disabled)
 
-        for path in (*self.gpu.BRINGS.get(package, ()), *PYTHON.get(package, ())):
+        for path in self.gpu.BRINGS.get(package, ()):
             target = self.files.real(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text("")

@@ -38,8 +38,8 @@ APT = f"job packages:\nset -e\n{PATIENTLY}" + (
 DNF = f"job packages:\nset -e\n{PATIENTLY}patiently dnf install -y --setopt=install_weak_deps=False NAMES\n"
 PACKAGES = {
     "debian": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables python3"),
-    "ubuntu": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables python3"),
-    "fedora": DNF.replace("NAMES", "diffutils findutils gzip iperf3 nftables python3 tar"),
+    "ubuntu": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables"),
+    "fedora": DNF.replace("NAMES", "diffutils findutils gzip iperf3 nftables tar"),
 }
 
 
