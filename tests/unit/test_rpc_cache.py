@@ -169,6 +169,21 @@ def test_a_piece_that_changes_while_it_is_read(cache: Cache, put: Callable[..., 
     assert left(cache) == set(), "before a start there is no next turn"
 
 
+def test_a_whole_piece_that_changes_while_it_is_read_is_not_known_to_be_whole(
+    cache: Cache, put: Callable[..., Path], tmp_path: Path
+) -> None:
+    name = put(b"weights").name
+    toucher = tmp_path / "hasher"
+    toucher.write_text(f'#!/bin/sh\n{cache.hasher} "$@"; touch -d @{NOW:.0f} "$1"\n')
+    toucher.chmod(0o755)
+    busy = Cache(cache.folder, str(toucher), cache.bound)
+    assert tidy(busy, idle=False, now=NOW) == 0
+    assert tidy(cache, idle=False, now=NOW) == 1
+    put(b"weights")
+    assert tidy(busy, idle=True, now=NOW) == 0
+    assert name not in left(cache)
+
+
 def test_without_the_hasher_nothing_is_given_out(
     cache: Cache, put: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
