@@ -56,7 +56,7 @@ class LinkDraft:
 
 @dataclass(frozen=True)
 class ServeDraft:
-    """A serve that stands in the file. bind: None also where nothing is said."""
+    """A serve that stands in the file. bind, slots, cache: None also where nothing is said."""
 
     model: str | None
     controller: str | None
@@ -64,6 +64,9 @@ class ServeDraft:
     port: int | None
     bind: IPv4Address | None
     rpc_port: int | None
+    context: int | None
+    slots: int | None
+    cache: int | None
 
 
 @dataclass(frozen=True)
@@ -166,4 +169,5 @@ def _link(value: Any) -> LinkDraft:
 
 def _serve(value: Any) -> ServeDraft:
     part = Part(Serve, value)
-    return ServeDraft(*(part.get(key) for key in ("model", "controller", "workers", "port", "bind", "rpc_port")))
+    keys = ("model", "controller", "workers", "port", "bind", "rpc_port", "context", "slots", "cache")
+    return ServeDraft(*(part.get(key) for key in keys))

@@ -2,6 +2,7 @@
 
 RPC_SERVER = "halofleet-rpc-server.service"
 GUARD = "halofleet-guard.service"
+RPC_CACHE = "halofleet-rpc-cache.service"
 LLAMA_SERVERS = "halofleet-server-*.service"
 
 

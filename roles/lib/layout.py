@@ -17,6 +17,9 @@ MODELS = f"{STATE}/models"
 INCOMING = f"{STATE}/incoming"
 """Where uploads arrive: it belongs to the user that SSH logs in as."""
 
+CACHE = "/var/cache/halofleet"
+"""What an RPC server may keep of the weights that it was sent; the service user's."""
+
 LINKS_PROVEN = f"{STATE}/links.proven"
 """A line for each link that was proven: `DIGEST INTERFACE MTU GBIT` (roles/link_proof)."""
 

@@ -33,11 +33,13 @@ def api_key(server: LlamaServer) -> Commands:
     if key.digest != keys.local_digest(server) and host.state.is_executing:
         host.log(f"the API key of {server.serve} is taken over from this node")
         keys.adopt(host, server)
+    if host.state.is_executing:
+        keys.close(server)
     host.noop(f"{server.key_path}: the key is there, and here")
 
 
 @operation()
-def serving(server: LlamaServer) -> Commands:
+def serving(server: LlamaServer, renew: bool = False) -> Commands:
     """The unit is as planned and runs, attached to every worker of the serve."""
     host = current()
     if not artifact.is_cached(server.release):
@@ -51,7 +53,7 @@ def serving(server: LlamaServer) -> Commands:
     file, service = unit(server, flags, key, model.identity)
     yield from paths._inner((WAITS, file) if server.workers else (file,))
     state = look(host, UnitStates, units=(server.unit,))
-    commands = list(changes((service,), state))
+    commands = list(changes((service,), state, renew=renew))
     gone = lost(server.workers, state[server.unit].connections, board(host.state, WORKERS))
     if gone and not commands:
         host.log(f"{server.unit} has lost {', '.join(gone)}: restarting it")

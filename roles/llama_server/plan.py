@@ -53,6 +53,7 @@ class LlamaServer:
     lenders: tuple[str, ...]
     split: tuple[int, ...]
     context: int
+    slots: int | None
     extra: tuple[str, ...]
     release: Release
 
@@ -92,6 +93,7 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
             lenders=tuple(way.into.node for way in lab.ways(serve_name)),
             split=_split(lab, serve_name, name),
             context=serve.context,
+            slots=serve.slots,
             extra=serve.extra,
             release=of_serve(lab, serve_name, name),
         )
@@ -115,6 +117,8 @@ def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     found = ["--host", str(server.bind), "--port", str(server.port)]
     found += ["--model", server.model_path, "--alias", server.model, "--ctx-size", str(server.context)]
     found += load_mode(server.release.backend, flags)
+    if server.slots is not None:
+        found += ["--parallel", str(server.slots)]
     found += ["--n-gpu-layers", "999", "--metrics"]
     devices = [f"RPC{index}" for index, _ in enumerate(server.workers)]
     if server.workers:

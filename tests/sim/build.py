@@ -42,6 +42,16 @@ class Build:
         (folder / "build/commit").write_text(commit)
         return Reply("-- Build files have been written to: build\n")
 
+    def cc(self, call: Call) -> Reply:
+        match call.words:
+            case ["-O2", "-o", binary, source]:
+                folder = self.root / call.folder.removeprefix("/")
+            case _:
+                raise NotModelled(call)
+        (folder / binary).write_text((folder / source).read_text())
+        (folder / binary).chmod(0o755)
+        return Reply()
+
     def ninja(self, call: Call) -> Reply:
         match call.words:
             case ["-C", "build", "-t", "query", name]:  # of ninja 1.11

@@ -33,7 +33,7 @@ def _brings(
 
 _BUILD = {"cmake": _brings("cmake"), "ninja-build": _brings("ninja")}
 _APT = _BUILD | {
-    "build-essential": _brings("strip"),
+    "build-essential": _brings("cc strip"),
     "ca-certificates": _brings(),
     "iperf3": _brings("iperf3"),
     "iproute2": _brings(),
@@ -98,7 +98,7 @@ FEDORA = Flavour(
         "chrony": _brings(enabled="chronyd.service"),
         "diffutils": _brings("cmp"),
         "findutils": _brings("find xargs"),
-        "gcc": _brings("strip"),
+        "gcc": _brings("cc strip"),
         "gcc-c++": _brings(),
         "gzip": _brings("gzip"),
         "iperf3": _brings("iperf3"),

@@ -142,6 +142,7 @@ class SimHost(State):
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
             "systemd-run": self.systemd.systemd_run,
+            "cc": self.build.cc,
             "cmake": self.build.cmake,
             "ninja": self.build.ninja,
             "update-grub": self.boot.update_grub,

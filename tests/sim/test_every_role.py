@@ -16,6 +16,7 @@ from tests.sim.links import LINK_FILES
 CASES = [
     ("preflight", "halo1"),
     ("tuning", "halo1"),
+    ("quiet", "halo1"),
     ("base", "halo1"),
     ("names", "halo2"),
     ("addresses", "halo2"),

@@ -128,6 +128,11 @@ class Manager:
                 return "the control process exited with error code (status=2/INVALIDARGUMENT)"
         if not binary.is_file():
             return "the control process exited with error code (status=203/EXEC)"
+        before = [
+            word for line in unit.values("ExecStartPre") for word in line.split() if word[:5] in ("/usr/", "/opt/")
+        ]
+        if not all((self.root / word.removeprefix("/")).is_file() for word in before):
+            return "the control process exited with error code (status=203/EXEC)"
         unit.pid = self.counter
         entry = self.root / f"proc/{unit.pid}"
         entry.mkdir()

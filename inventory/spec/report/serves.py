@@ -14,13 +14,16 @@ from inventory.spec.topology.ways import Way
 def serves(lab: Lab) -> Iterator[str]:
     """By name."""
     for name, serve in sorted(lab.spec.serves.items()):
-        yield f"  {name}: {serve.model}, {serve.context} tokens"
+        slots = f" in {serve.slots} slot{'s' if serve.slots > 1 else ''}" if serve.slots else ""
+        yield f"  {name}: {serve.model}, {serve.context} tokens{slots}"
         yield from fill(4, ["API", *_api(lab, serve)])
         yield from table(4, [("controller", serve.controller, "", "", ""), *_workers(lab, name, serve)])
         yield from _memory(lab, serve)
         yield from fill(4, ["runs", units.llama_server(name), "on", serve.controller])
         if serve.workers:
             yield from fill(4, ["runs", units.RPC_SERVER, "on", *listed(serve.workers)])
+        if serve.cache:
+            yield from fill(4, f"each worker keeps at most {serve.cache}GiB of the weights that it was sent".split())
 
 
 def _api(lab: Lab, serve: Serve) -> list[str]:
