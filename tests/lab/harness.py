@@ -30,9 +30,10 @@ RUN_SECONDS = 1500
 def free_network(prefix: int, taken: list[IPv4Network], near: str = "") -> IPv4Network:
     """A range below 10.96.0.0/12 that no route of this machine touches. near: a lab's name. Every lab of every checkout
     looks from another place on: the route is there only once the hosts are up, and another one may be looking at the
-    same moment."""
+    same moment. The upper half is for links, which no other lab's management network may lie in."""
     used = [*taken, *(network for network in routes() if network.prefixlen)]
-    candidates = list(IPv4Network("10.96.0.0/12").subnets(new_prefix=prefix))
+    lower, upper = IPv4Network("10.96.0.0/12").subnets(1)
+    candidates = list((upper if prefix == 16 else lower).subnets(new_prefix=prefix))
     first = int(hashlib.sha256(f"{ROOT} {near}".encode()).hexdigest(), 16) % len(candidates)
     for candidate in candidates[first:] + candidates[:first]:
         if not any(candidate.overlaps(network) for network in used):
