@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.lab.harness import Lab
 CONTROLLER, WORKERS = "halo1", ("halo2", "halo3")
 PORT = 50052
 QUESTION = {"prompt": "Once upon a time", "n_predict": 12, "temperature": 0, "seed": 1, "cache_prompt": False}
-LONG = QUESTION | {"n_predict": 700, "ignore_eos": True}
+LONG: dict[str, Any] = {"n_predict": 700, "ignore_eos": True}
 BIN = "/opt/halofleet/llama.cpp/current-cpu/bin"
 OURS = ("halofleet-server-chat", "halofleet-rpc-server")
 
@@ -119,10 +120,8 @@ def long_answer(cluster: Cluster) -> threading.Thread:
     """A user who waits, and may wait in vain."""
 
     def wait() -> None:
-        try:
-            cluster.ask(60, **{key: LONG[key] for key in ("n_predict", "ignore_eos")})
-        except (requests.RequestException, ValueError, KeyError):
-            pass
+        with suppress(requests.RequestException, ValueError, KeyError):
+            cluster.ask(60, **LONG)
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
@@ -180,7 +179,8 @@ def _port_taken(cluster: Cluster, seconds: int) -> None:
     hold = HOLD.format(address=way.destination, port=PORT, seconds=seconds)
     cluster.lab.ssh(
         "halo2",
-        f"systemctl kill -s SIGKILL {cluster.worker}; systemd-run --quiet --unit=hold --collect --property=Restart=always "
+        f"systemctl kill -s SIGKILL {cluster.worker}; "
+        "systemd-run --quiet --unit=hold --collect --property=Restart=always "
         f'--property=RestartSec=100ms python3 -c "{hold}"; '
         f"sleep {seconds}; systemctl stop hold; systemctl reset-failed hold 2>/dev/null || true",
     )
