@@ -22,7 +22,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,19 +113,21 @@ def doubtful(found: Mapping[str, Piece], known: Mapping[str, tuple[str, float]],
 def whole(cache: Cache, names: Sequence[str]) -> set[str]:
     """Those whose content is what their name says. What cannot be read to its end is not among them."""
     batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    with ThreadPoolExecutor(min(PROCESSES, os.cpu_count() or 1)) as pool:
-        said = pool.map(lambda batch: _hashes(cache, batch), batches)
-        return {name for lines in said for found, _, name in (line.partition(" ") for line in lines) if found == name}
+    at_once, good = min(PROCESSES, os.cpu_count() or 1), set()
+    for start in range(0, len(batches), at_once):
+        for process in [_hasher(cache, batch) for batch in batches[start : start + at_once]]:
+            lines = process.communicate()[0].splitlines() if process else ()
+            good |= {name for found, _, name in (line.partition(" ") for line in lines) if found == name}
+    return good
 
 
-def _hashes(cache: Cache, names: Sequence[str]) -> list[str]:
-    command = [cache.hasher, *names]
+def _hasher(cache: Cache, names: Sequence[str]) -> subprocess.Popen[str] | None:
+    """Says less than a pipe holds: it need not be read at once."""
     try:
-        result = subprocess.run(command, cwd=cache.folder, stdout=subprocess.PIPE, text=True, check=False)
+        return subprocess.Popen([cache.hasher, *names], cwd=cache.folder, stdout=subprocess.PIPE, text=True)
     except OSError as error:
         print(f"{cache.hasher}: {error.strerror}: what it cannot read is not given out", flush=True)
-        return []
-    return result.stdout.splitlines()
+        return None
 
 
 def removed(folder: Path, names: Sequence[str], why: str) -> None:
@@ -166,6 +167,7 @@ def alone(cache: Cache) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
 
 
