@@ -157,10 +157,10 @@ def test_it_comes_back_after_a_replug_and_its_absence_stops_nothing(lab: Lab, pa
     one = pair[0]
     one.ssh(UNPLUG)
     assert "usb4-2" not in names(one)
-    done = run(lab, pair, machines).ok()
-    assert "usb4-2 is not there yet (the cable to ln2); what it gets when it comes is written" in done.err
-    assert done.totals["success"] == 0
+    done = run(lab, pair, machines)
     one.ssh(PLUG)
+    assert "usb4-2 is not there yet (the cable to ln2); what it gets when it comes is written" in done.err
+    assert done.ok().totals["success"] == 0
     well(pair)
 
 
