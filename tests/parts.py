@@ -12,6 +12,9 @@ import pytest
 GROUP = "part_group"
 """A marker with a name: tests of the same name stay in one process. Without it they do so by file."""
 
+WEIGHT = "WEIGHT"
+"""Of a module: as how many others one of its tests counts."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", default="1/1", metavar="K/N", help="the K-th of N shares of the tests")
@@ -24,8 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     share, shares = map(int, str(config.getoption("--part")).split("/"))
-    sizes = Counter(map(_group, items))
-    loads = [0] * shares
+    sizes: Counter[str] = Counter()
+    for item in items:
+        sizes[_group(item)] += getattr(getattr(item, "module", None), WEIGHT, 1)
+    loads = [0.0] * shares
     ours: set[str] = set()
     for group, size in sorted(sizes.items(), key=lambda pair: (-pair[1], pair[0])):
         least = loads.index(min(loads))

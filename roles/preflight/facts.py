@@ -48,7 +48,7 @@ class Snapshots(FactBase[Snapshot]):
         )
 
     def process(self, output: list[str]) -> Snapshot:
-        pairs = [line.split(" ", 1) for line in output]
+        pairs = [line.partition(" ")[::2] for line in output]
         values = {key: value for key, value in pairs if key not in ("interface", "master", "broken", "port", "proven")}
         return Snapshot(
             os=values.get("os", ""),

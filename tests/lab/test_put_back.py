@@ -17,6 +17,7 @@ from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, Run, make_lab
 from tests.lab.test_topologies import every_address_answers
 
+WEIGHT = 4
 VERB = "tests/lab/links_only.py"
 SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43"}
 SECONDS = {"firewall": 60, "network": 80}

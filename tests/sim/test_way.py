@@ -130,6 +130,17 @@ def test_the_loopback_address_is_nobody_elses(stages: Stages) -> None:
         stage.run("preflight", sim)
 
 
+def test_a_node_that_is_about_to_put_back_is_no_strangers(stages: Stages) -> None:
+    """A run was killed in the middle of a change: an address of ours may be anywhere, and the next run heals it."""
+    stage = stages("debian", "halo1")
+    sim = stage.before("preflight")
+    address("odd0", "10.44.0.0/31")(sim)
+    with pytest.raises(Refused, match="on odd0 already"):
+        stage.run("preflight", sim)
+    file("/var/lib/halofleet/put-back/network/armed", "")(sim)
+    assert stage.run("preflight", sim).ended
+
+
 def vlan(sim: SimHost, port: str) -> None:
     """The host has one on top of this interface."""
     ip = sim.network.ip

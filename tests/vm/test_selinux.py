@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
-import re
+import shlex
 import time
 from collections.abc import Iterator
 
@@ -12,9 +14,13 @@ import requests
 import yaml
 
 from inventory.spec import load
+from roles.firewall.put_back import CHANGE
 from roles.llama_cpp import artifact
 from roles.llama_cpp.plan import plan as release_plan
+from roles.network.plan import plan as network_plan
+from roles.network.put_back import change
 from tests.lab.harness import ROOT, Lab, free_network
+from tests.vm.audit import denials, new
 from tests.vm.harness import Machines
 from tests.vm.image import SELINUX, image
 from tests.vm.machine import Machine
@@ -38,20 +44,30 @@ serves:
   chat: {{model: nonsense, controller: se1, workers: [se2], port: 8080, context: 2048}}
 """
 
-AVC = re.compile(
-    r"^type=(?:USER_)?AVC .* denied  \{ (?P<what>[^}]*) \} .* scontext=\w+:\w+:(?P<source>\w+):\S+ "
-    r"tcontext=\w+:\w+:(?P<target>\w+)(?::\S+)? tclass=(?P<of>\w+) permissive=0",
-    re.M,
-)
-"""permissive=1 is the image's first boot, which enforces nothing."""
-WRONG = re.compile(r"^type=(?:USER_)?SELINUX_ERR .*$", re.M)
-"""A transition that the policy has no valid context for."""
-RECORDS = "cat /var/log/audit/audit.log*"
-LOST = "auditctl -s | grep -E '^(enabled|lost) '"
-
 PLACED = "/etc /opt /boot /var/lib/halofleet"
 
 MINUTES_TO_ANSWER = 5
+
+STATE = """\
+find /etc/systemd /etc/halofleet \\( -type f -o -type l \\) -printf '%p %y %m %u %g %l %T@ %Z\\n' | sort
+find /etc/systemd /etc/halofleet -type f -exec sha256sum {} + | sort
+nft -s list table inet halofleet
+ip -o -4 address | sed 's/\\\\.*//'
+ip -4 route show | sort
+systemctl is-enabled halofleet-firewall
+true
+"""
+SPOILT = f"""\
+set -e
+folder=/etc/systemd/network
+sed -i /^Address=/d $folder/05-halofleet-{WIRED}.network
+printf '[Match]\\nName=absent0\\n' >$folder/05-halofleet-absent0.network
+systemctl reload systemd-networkd
+ip address flush dev {WIRED}
+rm /etc/halofleet/firewall.nft
+systemctl disable --quiet halofleet-firewall
+nft delete table inet halofleet
+"""
 
 
 @pytest.fixture(scope="module")
@@ -91,25 +107,6 @@ def lab(pair: tuple[Machine, Machine], machines: Machines, tmp_path_factory: pyt
 def before(pair: tuple[Machine, Machine]) -> dict[str, dict[str, str]]:
     """What the policy denies a Debian that halofleet has never seen: its boot, and logins."""
     return {machine.name: denials(machine) for machine in pair}
-
-
-def denials(machine: Machine) -> dict[str, str]:
-    """By domain, permissions, type and class, with the last record of each: all since the image was made."""
-    assert machine.ssh(LOST).split("\n")[:2] == ["enabled 1", "lost 0"], "the audit log is not complete"
-    text = machine.ssh(RECORDS)
-    records = list(AVC.finditer(text))
-    assert len(records) == text.count(" permissive=0"), "a record is written in a way that is not known here"
-    found = {f"{m['source']} {{ {m['what']} }} {m['target']}:{m['of']}": m[0] for m in records}
-    return found | {line: line for line in WRONG.findall(text)}
-
-
-def new(machine: Machine, before: dict[str, dict[str, str]]) -> str:
-    """What is denied since halofleet came, a record a line; empty where nothing is.
-
-    Filtered out is what the guest was denied before halofleet came: PID 1's credentials, which some generators would
-    read at every daemon-reload, and a few things of networkd, journald and tmpfiles at every boot.
-    """
-    return "\n".join(record for what, record in denials(machine).items() if what not in before[machine.name])
 
 
 def complete(lab: Lab) -> int:
@@ -171,6 +168,35 @@ def test_an_address_that_somebody_removed_comes_back(
     lab.cluster().ok()
     assert pair[1].ssh(f"ip -4 -o address show dev {WIRED}") == address
     assert new(pair[1], before) == ""
+
+
+def test_status_looks_and_measures(lab: Lab, pair: tuple[Machine, Machine], before: dict[str, dict[str, str]]) -> None:
+    run = lab.pyinfra("--json", "--data", "speed=yes", str(lab.inventory), "deploys/status.py").ok()
+    document = json.loads(run.out)
+    (link,) = document["links"]
+    assert (link["answers"], len(link["gbit"])) == (20, 2), document["findings"]
+    assert [new(machine, before) for machine in pair] == ["", ""]
+
+
+def test_a_change_that_nobody_confirms_is_put_back(
+    lab: Lab, pair: tuple[Machine, Machine], before: dict[str, dict[str, str]]
+) -> None:
+    """Files with their labels, what the kernel has, and what is told to the run. The timer's service is started at
+    once, by systemd as the timer does it."""
+    machine = pair[1]
+    changes = (CHANGE, change(network_plan(load(lab.yml), machine.name)))
+    was = machine.ssh(STATE).splitlines()
+    for each in changes:
+        put_back = base64.b64encode(each.script("put_back").encode()).decode()
+        machine.ssh(f"echo {put_back} | sh -c {shlex.quote(each.script('arm'))}")
+    machine.ssh(SPOILT)
+    assert {*machine.ssh(STATE).splitlines()} != {*was}
+    for each in changes:
+        machine.ssh(f"systemctl start --wait {each.unit}.service")
+        said = machine.ssh(f"sh -c {shlex.quote(each.script('confirm'))}")
+        assert said.startswith("put back\n/etc/"), said
+    assert machine.ssh(STATE).splitlines() == was
+    assert new(machine, before) == ""
 
 
 def test_after_a_reboot_it_serves_again(
