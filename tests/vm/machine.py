@@ -14,7 +14,7 @@ from paramiko.hostkeys import HostKeyEntry
 
 from tests.vm.disk import direct, read
 from tests.vm.menu import Menu, Prompt, entries, path_to
-from tests.vm.qemu import Hardware, Nic, Qemu
+from tests.vm.qemu import CrashError, Hardware, Nic, Qemu
 
 BOOT_SECONDS = 600
 """Software emulation beside other work: a boot takes 20 to 60 s alone."""
@@ -40,6 +40,7 @@ class Machine:
     """See Hardware."""
     boots: int = 0
     """How often QEMU was started."""
+    crashes: int = 0
     failure: str = ""
     _watcher: threading.Thread | None = None
     _qemu: Qemu | None = None
@@ -143,10 +144,20 @@ class Machine:
 
     def _watch(self) -> None:
         try:
-            while self._run() == "guest-reset" and not self._cut:
+            while self._ran():
                 pass
         except Exception as error:  # a thread has nobody else to tell
             self.failure = f"{type(error).__name__}: {error}"
+
+    def _ran(self) -> bool:
+        """To its end; whether it is to be started again. A crash of QEMU's is a power cut, once."""
+        try:
+            return self._run() == "guest-reset" and not self._cut
+        except CrashError:
+            self.crashes += 1
+            if self.crashes > 1:
+                raise
+            return True
 
     def _run(self) -> str:
         """QEMU once, to its end."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import selectors
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -110,6 +111,10 @@ class Hardware:
         return found
 
 
+class CrashError(RuntimeError):
+    """QEMU itself has crashed: seen once, at a boot on a busy machine (SIGSEGV in 7.2, -accel tcg)."""
+
+
 class Qemu:
     """Started at once; it does not outlive this process."""
 
@@ -153,7 +158,8 @@ class Qemu:
                     if message.get("event") == "SHUTDOWN":
                         reason = message["data"]["reason"]
         if status := self._process.wait():
-            raise RuntimeError(f"QEMU ended with {status}: {self._log.read_text()[-500:].strip()}")
+            failure = CrashError if status == -signal.SIGSEGV else RuntimeError
+            raise failure(f"QEMU ended with {status}: {self._log.read_text()[-500:].strip()}")
         return reason
 
     def _received(self) -> Iterator[tuple[socket.socket, bytes]]:

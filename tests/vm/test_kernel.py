@@ -181,7 +181,8 @@ def test_where_a_tool_fails_the_box_boots_as_before(pair: Pair) -> None:
     reboot(*pair.both)
     for machine in pair.both:
         assert machine.ssh(CMDLINE) == pair.before[machine.name].cmdline
-        assert machine.ssh(LIMIT) == pair.before[machine.name].limit
+        # half of the memory that the kernel finds free, which is a page more or less from boot to boot
+        assert int(machine.ssh(LIMIT)) == pytest.approx(int(pair.before[machine.name].limit), abs=100)
 
 
 def test_a_new_kernel_boots_with_the_arguments(pair: Pair) -> None:
