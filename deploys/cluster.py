@@ -1,4 +1,7 @@
-"""Makes the lab match the inventory: pyinfra inventory/lab.py deploys/cluster.py"""
+"""Makes the lab match the inventory: pyinfra inventory/lab.py deploys/cluster.py
+
+Services that use a library which was upgraded since are restarted too, workers first: --data renew=yes.
+"""
 
 from pyinfra.context import host
 
@@ -7,6 +10,7 @@ from roles import (
     endpoints,
     firewall,
     gpu,
+    guard,
     kernel,
     link_proof,
     llama_cpp,
@@ -14,6 +18,7 @@ from roles import (
     models,
     network,
     preflight,
+    quiet,
     rpc_server,
     tuning,
     verify,
@@ -23,7 +28,7 @@ from roles.lib.said import said_yes
 
 lab, name = host.data.lab, host.name
 
-again = said_yes(host.data, "prove")
+again, renew = said_yes(host.data, "prove"), said_yes(host.data, "renew")
 every_node_answers(host.state)
 announce(host.state)
 
@@ -31,6 +36,7 @@ preflight.preflight(plan=preflight.plan.plan(lab, name))
 gpu.asked(plan=gpu.plan.plan(lab, name))
 kernel.kernel(plan=kernel.plan.plan(lab, name))
 tuning.tuning(plan=tuning.plan.plan(lab, name))
+quiet.quiet(plan=quiet.plan.plan(lab, name))
 base.base(plan=base.plan.plan(lab, name))
 gpu.gpu(plan=gpu.plan.plan(lab, name))
 endpoints.endpoints(plan=endpoints.plan.plan(lab, name))
@@ -42,7 +48,8 @@ link_proof.links(plan=link_proof.plan.links(lab, name), again=again)
 llama_cpp.llama_cpp(plan=llama_cpp.plan.plan(lab, name))
 models.models(plan=models.plan.plan(lab, name))
 llama_server.connections(plan=llama_server.plan.plan(lab, name))
-rpc_server.rpc_server(plan=rpc_server.plan.plan(lab, name))
-llama_server.llama_server(plan=llama_server.plan.plan(lab, name))
+rpc_server.rpc_server(plan=rpc_server.plan.plan(lab, name), renew=renew)
+llama_server.llama_server(plan=llama_server.plan.plan(lab, name), renew=renew)
+guard.guard(plan=guard.plan.plan(lab, name))
 gpu.tidy(plan=gpu.plan.plan(lab, name))
 verify.verify(plan=verify.plan.plan(lab, name))

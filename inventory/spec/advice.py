@@ -11,6 +11,7 @@ from inventory.spec.errors import Path, Problem
 from inventory.spec.lab import Lab
 from inventory.spec.language.links import Ethernet, Usb4
 from inventory.spec.language.sources import GitSource
+from inventory.spec.llama_cpp import known_bad
 
 MOST_OF_RAM = 0.9
 """amd-ttm warns above it."""
@@ -147,6 +148,13 @@ def _moving(lab: Lab) -> Iterator[Problem]:
         yield ("llama_cpp", "source", "ref"), text
 
 
+def _vulnerable(lab: Lab) -> Iterator[Problem]:
+    """Of a lab of real boxes it is an error (rules)."""
+    if lab.spec.virtual is not None and (text := known_bad(lab.spec.llama_cpp)):
+        yield ("llama_cpp", "source", "ref"), text
+
+
 CHECKS: tuple[Callable[[Lab], Iterator[Problem]], ...] = (
     *(_idle, _far, _shared_memory, _backends, _second_cables, _interfaces, _open, _memory, _iommu, _moving),
+    _vulnerable,
 )

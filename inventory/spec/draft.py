@@ -18,6 +18,7 @@ from inventory.spec.language.file import LabFile
 from inventory.spec.language.links import End, Ethernet, Usb4
 from inventory.spec.language.nodes import Group, Node, Ssh, Traits
 from inventory.spec.language.serves import Serve
+from inventory.spec.language.sources import LlamaCpp
 from inventory.spec.parts import SAMPLES, UNKNOWN, Part, Said
 from inventory.spec.yaml_tree import Tree
 
@@ -55,7 +56,7 @@ class LinkDraft:
 
 @dataclass(frozen=True)
 class ServeDraft:
-    """A serve that stands in the file. bind: None also where nothing is said."""
+    """A serve that stands in the file. bind, slots, cache: None also where nothing is said."""
 
     model: str | None
     controller: str | None
@@ -63,6 +64,9 @@ class ServeDraft:
     port: int | None
     bind: IPv4Address | None
     rpc_port: int | None
+    context: int | None
+    slots: int | None
+    cache: int | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Draft:
     groups: frozenset[str] | None
     nodes: Mapping[str, NodeDraft] | None
     links: Sequence[LinkDraft] | None
+    llama_cpp: LlamaCpp | None
     models: frozenset[str] | None
     serves: Mapping[str, ServeDraft]
 
@@ -106,6 +111,7 @@ def read(lab: str, tree: Tree) -> Draft:
         groups=frozenset(groups) if isinstance(sections["groups"], dict) else None,
         nodes=_nodes(nodes, groups, defaults) if isinstance(nodes, dict) else None,
         links=[_link(value) for value in links] if isinstance(links, list) else None,
+        llama_cpp=file.get("llama_cpp"),
         models=frozenset(models) if isinstance(models, dict) else None,
         serves={name: _serve(value) for name, value in _mapping(sections["serves"]).items()},
     )
@@ -163,4 +169,5 @@ def _link(value: Any) -> LinkDraft:
 
 def _serve(value: Any) -> ServeDraft:
     part = Part(Serve, value)
-    return ServeDraft(*(part.get(key) for key in ("model", "controller", "workers", "port", "bind", "rpc_port")))
+    keys = ("model", "controller", "workers", "port", "bind", "rpc_port", "context", "slots", "cache")
+    return ServeDraft(*(part.get(key) for key in keys))

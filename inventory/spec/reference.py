@@ -186,5 +186,6 @@ def checks() -> list[str]:
 
 def rules_by_subject() -> dict[str, list[str]]:
     """The names of the rules about several fields at once."""
-    modules = {"nodes": rules.nodes, "ranges": rules.ranges, "links": rules.links, "serves": rules.serves}
+    subjects = ("nodes", "ranges", "links", "serves", "sources")
+    modules = {subject: getattr(rules, subject) for subject in subjects}
     return {subject: [rule.__name__.removeprefix("_") for rule in each.RULES] for subject, each in modules.items()}

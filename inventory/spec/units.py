@@ -1,6 +1,8 @@
 """What our units are called, for those who write them and those who show them."""
 
 RPC_SERVER = "halofleet-rpc-server.service"
+GUARD = "halofleet-guard.service"
+RPC_CACHE = "halofleet-rpc-cache.service"
 LLAMA_SERVERS = "halofleet-server-*.service"
 
 

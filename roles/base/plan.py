@@ -11,7 +11,7 @@ from roles.lib.packages import Table
 from roles.lib.paths import Directory, File
 from roles.lib.units import STOPS
 
-# libgomp: the CPU backend is linked with OpenMP. Package names: each distribution's own index.
+# libgomp: the CPU backend is linked with OpenMP. python3: for layout.PROGRAMS. Names: each distribution's own index.
 PACKAGES: Table = {
     "apt": (
         "ca-certificates",
@@ -22,6 +22,7 @@ PACKAGES: Table = {
         "libgomp1",
         "nftables",
         "procps",
+        "python3",
     ),
     "dnf": (
         "ca-certificates",
@@ -34,6 +35,7 @@ PACKAGES: Table = {
         "libgomp",
         "nftables",
         "procps-ng",
+        "python3",
         "tar",
     ),
 }
@@ -65,6 +67,7 @@ def directories(base: Base) -> tuple[Directory | File, ...]:
         Directory(layout.MODELS),
         Directory(layout.BUILDS),
         Directory("/opt/halofleet"),
+        Directory(layout.PROGRAMS),
         Directory(layout.LLAMA_CPP),
         Directory(layout.RELEASES),
         Directory(str(PurePosixPath(STOPS.path).parent)),

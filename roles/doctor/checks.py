@@ -51,6 +51,12 @@ def _described(box: Box, name: str) -> str:
     return f"{name} (default route)" if name in box.outside else name
 
 
+def upgraded(patient: Patient) -> Said:
+    box = patient.box
+    if patient.kernel and box.kernel and box.next_kernel not in ("", box.kernel):
+        yield "kernel to come", {"kernel": box.kernel, "next": box.next_kernel}
+
+
 def sleep(patient: Patient) -> Said:
     box = patient.box
     gnome = any(name in box.packages for name in ("gdm", "gdm3", "gnome-shell"))
@@ -80,4 +86,4 @@ def leftovers(patient: Patient) -> Said:
                 yield name, {"seen": f"{match[0]} in {line.partition(': ')[0]}"}
 
 
-CHECKS: tuple[Check, ...] = (inventory, rpc, sleep, tuned, leftovers)
+CHECKS: tuple[Check, ...] = (inventory, rpc, upgraded, sleep, tuned, leftovers)

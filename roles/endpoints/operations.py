@@ -9,6 +9,8 @@ from pyinfra.api import StringCommand, operation
 from roles.endpoints.facts import FOLDER, UnitEndpoints
 from roles.endpoints.plan import Endpoints
 from roles.lib.remote import Commands, current, look
+from roles.rpc_cache.plan import forget
+from roles.rpc_server.plan import UNIT as RPC_SERVER
 
 
 @operation()
@@ -22,7 +24,9 @@ def withdrawn(planned: Endpoints) -> Commands:
     for unit, endpoint in seen.items():
         if planned.get(unit) != endpoint:
             host.log(f"{unit} at {endpoint} is withdrawn; the inventory has {planned.get(unit, 'none')}")
-            yield removal(unit)
+            command = removal(unit)
+            last = unit == RPC_SERVER and unit not in planned
+            yield StringCommand(command, "&& {", forget(), "; }") if last else command
     host.noop(f"{len(seen)} services where they should be")
 
 

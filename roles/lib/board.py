@@ -17,6 +17,15 @@ GPU_REMAINS = "gpu remains"
 LINKS_PROVEN = "links proven"
 """The board's topic: node -> the lines of its record of proven links, as preflight saw them (roles/link_proof)."""
 
+QUIET = "quiet"
+"""The board's topic: node -> who else may lay hands on it, as preflight saw it (roles/quiet)."""
+
+ROOMS = "rooms"
+"""The board's topic: node -> how much memory it has for models (roles/models/fit.py)."""
+
+HEADS = "heads"
+"""The board's topic: `NODE PATH` -> what a model's file says of it, where preflight could read it."""
+
 LINKS_NARROWED = "links narrowed"
 """The board's topic: node -> interface -> the MTU (bytes) that gets through, where that is less than planned."""
 

@@ -8,6 +8,7 @@ which revision it runs. An interrupted run heals on the next one.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,6 +39,10 @@ PROPERTIES = (
 )
 
 
+PACKAGED = "usr|lib|lib64|opt"
+"""Below which packages put libraries. Everything else that is mapped and gone is the program's own."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """An established TCP connection, both ends as `ADDRESS:PORT`."""
@@ -63,6 +68,8 @@ class UnitState:
     """/proc/PID/exe: the real path of what runs."""
     connections: tuple[Connection, ...] = ()
     """Of the main process."""
+    outdated: tuple[str, ...] = ()
+    """Files of packages that its main process has mapped, and that an upgrade has replaced since it started."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,9 @@ class UnitStates(FactBase[dict[str, UnitState]]):
         script = (
             f'for u in {{units}}; do echo "Unit=$u"; {show} -- "$u"; pid=$(systemctl show -p MainPID --value -- "$u"); '
             'if [ "${{pid:-0}}" -gt 0 ]; then tr "\\0" "\\n" </proc/$pid/environ | grep ^HALOFLEET_REVISION= || true; '
-            'echo "Exe=$(readlink /proc/$pid/exe)"; ss -tnpH state established | grep -F "pid=$pid," '
+            'echo "Exe=$(readlink /proc/$pid/exe)"; '
+            f"sed -nE 's#.* (/({PACKAGED})/.*) [(]deleted[)]$#Outdated=\\1#p' /proc/$pid/maps 2>/dev/null | sort -u; "
+            'ss -tnpH state established | grep -F "pid=$pid," '
             "| awk '{{print \"Connection=\" $3, $4}}'; fi; done"
         )
         words = StringCommand(*(QuoteString(unit) for unit in units)).get_raw_value()
@@ -98,6 +107,7 @@ class UnitStates(FactBase[dict[str, UnitState]]):
     def process(self, output: list[str]) -> dict[str, UnitState]:
         blocks: dict[str, dict[str, str]] = {}
         connections: dict[str, list[Connection]] = {}
+        outdated: dict[str, list[str]] = defaultdict(list)
         values: dict[str, str] = {}
         unit = ""
         for line in output:
@@ -108,16 +118,20 @@ class UnitStates(FactBase[dict[str, UnitState]]):
                 unit = value
             elif key == "Connection":
                 connections[unit].append(Connection(*value.split(" ")))
+            elif key == "Outdated":
+                outdated[unit].append(value)
             else:
                 values[key] = value
-        return {unit: _state(values, tuple(connections[unit])) for unit, values in blocks.items()}
+        return {
+            unit: _state(values, tuple(connections[unit]), tuple(outdated[unit])) for unit, values in blocks.items()
+        }
 
     @staticmethod
     def default() -> dict[str, UnitState]:
         return {}
 
 
-def _state(values: dict[str, str], connections: tuple[Connection, ...]) -> UnitState:
+def _state(values: dict[str, str], connections: tuple[Connection, ...], outdated: tuple[str, ...]) -> UnitState:
     return UnitState(
         load=values.get("LoadState", "not-found"),
         active=values.get("ActiveState", "inactive"),
@@ -129,16 +143,20 @@ def _state(values: dict[str, str], connections: tuple[Connection, ...]) -> UnitS
         revision=values.get("HALOFLEET_REVISION", ""),
         exe=values.get("Exe", ""),
         connections=connections,
+        outdated=outdated,
     )
 
 
-def runs(service: Service, state: UnitState) -> bool:
-    """Whether what runs is what should run."""
+def runs(service: Service, state: UnitState, *, renew: bool = False) -> bool:
+    """Whether what runs is what should run. renew: what runs with a library that was upgraded since is not."""
     replaced = state.exe.endswith(" (deleted)")  # the file was replaced under its process
-    return state.active == "active" and not replaced and service.revision in (None, state.revision)
+    current = not (replaced or (renew and state.outdated))
+    return state.active == "active" and current and service.revision in (None, state.revision)
 
 
-def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterator[StringCommand]:
+def changes(
+    wanted: tuple[Service, ...], states: dict[str, UnitState], *, renew: bool = False
+) -> Iterator[StringCommand]:
     """Pure: the systemctl commands that lead from the states to the wanted services."""
     # Also where systemd could not load the unit, as when it looked while the file was being replaced.
     if any(states[service.name].needs_reload or states[service.name].load != "loaded" for service in wanted):
@@ -147,11 +165,12 @@ def changes(wanted: tuple[Service, ...], states: dict[str, UnitState]) -> Iterat
         state, unit = states[service.name], QuoteString(service.name)
         if state.file not in ("enabled", "static", "alias", "indirect"):
             yield StringCommand("systemctl enable --quiet", unit)
-        if not runs(service, state):
+        if not runs(service, state, renew=renew):
             yield restart(service.name)
 
 
 def restart(name: str) -> StringCommand:
-    """reset-failed: a unit that systemd gave up on would refuse to start."""
-    unit = QuoteString(name)
-    return StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit)
+    """reset-failed: a unit that systemd gave up on would refuse to start. One that does not start is asked why."""
+    unit, its = QuoteString(name), QuoteString(f"_SYSTEMD_UNIT={name}")
+    why = StringCommand("{ journalctl -q -n 10 -o cat", its, ">&2; false; }")
+    return StringCommand("systemctl reset-failed", unit, "2>/dev/null || true; systemctl restart", unit, "||", why)

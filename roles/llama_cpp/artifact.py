@@ -63,4 +63,9 @@ def sums(release: Release) -> str:
 
 def flags(release: Release, binary: str) -> frozenset[str]:
     """Every long option that the built binary's own --help names: llama.cpp renames them from version to version."""
-    return frozenset(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", _member(path_of(release), f"help/{binary}.txt")))
+    return offered(_member(path_of(release), f"help/{binary}.txt"))
+
+
+def offered(text: str) -> frozenset[str]:
+    """The long options of a --help."""
+    return frozenset(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))

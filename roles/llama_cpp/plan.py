@@ -19,10 +19,12 @@ from roles.gpu import plan as gpu
 from roles.lib import layout
 from roles.lib.packages import Table
 
-RECIPE = 1
+RECIPE = 2
 """Goes into every release's name: raise it when build.sh changes what it makes."""
 
 BINARIES = ("ggml-rpc-server", "llama-server", "llama-bench")
+HASHER = "fnv1a64"
+"""Of our own, compiled beside them: the hash that the RPC server's cache files are named by (roles/rpc_cache)."""
 
 
 @cache

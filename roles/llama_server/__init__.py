@@ -17,7 +17,8 @@ def connections(plan: tuple[LlamaServer, ...]) -> None:
 
 
 @deploy("llama-server")
-def llama_server(plan: tuple[LlamaServer, ...]) -> None:
+def llama_server(plan: tuple[LlamaServer, ...], renew: bool = False) -> None:
+    """renew: it is restarted where a library that it uses was upgraded since."""
     for server in host.loop(plan):
         api_key(server=server, name=f"API key of {server.serve}")
-        serving(server=server, name=f"serving {server.serve}")
+        serving(server=server, renew=renew, name=f"serving {server.serve}")

@@ -37,9 +37,11 @@ def chosen(server: LlamaServer) -> str:
 def trouble(path: Path) -> str:
     """What is wrong with a user's key file; empty where nothing is."""
     try:
-        text = path.read_bytes().decode()  # with its line ends as they are
+        text, mode = path.read_bytes().decode(), path.stat().st_mode & 0o777  # with its line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         return f"{path} on this machine: {getattr(error, 'strerror', None) or 'is not text'}"
+    if mode & 0o077:
+        return f"{path} on this machine has mode {mode:03o}: others can read or write it; chmod 600 {path}"
     rule = "every line is a key of at least 16 characters, without spaces, comments or Windows line ends"
     return "" if is_key(text) else f"{path} is no key file: {rule}"
 
@@ -48,6 +50,13 @@ def local_digest(server: LlamaServer) -> str:
     """sha256 of this machine's copy; empty where it has none."""
     path = home.api_key(server.lab, server.serve)
     return sha256(path) if path.is_file() else ""
+
+
+def close(server: LlamaServer) -> None:
+    """This machine's copy is its owner's alone again, whatever has opened it."""
+    path = home.api_key(server.lab, server.serve)
+    if path.is_file() and path.stat().st_mode & 0o077:
+        path.chmod(0o600)
 
 
 def key(server: LlamaServer) -> str:

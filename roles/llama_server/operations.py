@@ -14,7 +14,7 @@ from roles.lib.units import UnitStates, changes, restart
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.llama_server.facts import KeyState
-from roles.llama_server.plan import LlamaServer, unit
+from roles.llama_server.plan import WAITS, LlamaServer, unit
 from roles.models.held import held
 
 
@@ -33,11 +33,13 @@ def api_key(server: LlamaServer) -> Commands:
     if key.digest != keys.local_digest(server) and host.state.is_executing:
         host.log(f"the API key of {server.serve} is taken over from this node")
         keys.adopt(host, server)
+    if host.state.is_executing:
+        keys.close(server)
     host.noop(f"{server.key_path}: the key is there, and here")
 
 
 @operation()
-def serving(server: LlamaServer) -> Commands:
+def serving(server: LlamaServer, renew: bool = False) -> Commands:
     """The unit is as planned and runs, attached to every worker of the serve."""
     host = current()
     if not artifact.is_cached(server.release):
@@ -49,9 +51,9 @@ def serving(server: LlamaServer) -> Commands:
     server = replace(server, model_path=model.file)
     key = keys.chosen(server) or keys.local_digest(server)
     file, service = unit(server, flags, key, model.identity)
-    yield from paths._inner((file,))
+    yield from paths._inner((WAITS, file) if server.workers else (file,))
     state = look(host, UnitStates, units=(server.unit,))
-    commands = list(changes((service,), state))
+    commands = list(changes((service,), state, renew=renew))
     gone = lost(server.workers, state[server.unit].connections, board(host.state, WORKERS))
     if gone and not commands:
         host.log(f"{server.unit} has lost {', '.join(gone)}: restarting it")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from inventory.spec import Lab, units
 from roles.lib import layout
@@ -17,12 +21,24 @@ from roles.models.plan import model
 
 PATTERN = units.LLAMA_SERVERS
 
+WAITS = File(f"{layout.PROGRAMS}/await_workers.py", Path(__file__).with_name("await_workers.py").read_text(), "755")
+WAIT_SECONDS = 60
+"""For workers that do not answer, before systemd tries again."""
+
+
+@cache
+def data() -> dict[str, Any]:
+    """data/load_mode.yml."""
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "data/load_mode.yml").read_text())
+    return found
+
 
 @dataclass(frozen=True)
 class LlamaServer:
     """address: the node's; bind: where the API listens. key_file: on the control machine, with the key that the user
     has chosen. model_path: of a model in parts the folder, until the node was looked at. workers: `ADDRESS:PORT` of
-    each, in the order of the inventory, which is the order of RPC0, RPC1, ...
+    each, in the order of the inventory, which is the order of RPC0, RPC1, ... lenders: the names of the workers' nodes.
+    split: GiB that each device may fill, in the order of --device; empty where lab.yml does not say that of all.
     """
 
     lab: str
@@ -34,7 +50,10 @@ class LlamaServer:
     model: str
     model_path: str
     workers: tuple[str, ...]
+    lenders: tuple[str, ...]
+    split: tuple[int, ...]
     context: int
+    slots: int | None
     extra: tuple[str, ...]
     release: Release
 
@@ -71,7 +90,10 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
             model=serve.model,
             model_path=model(lab, serve.model).path,
             workers=tuple(f"{way.destination}:{serve.rpc_port}" for way in lab.ways(serve_name)),
+            lenders=tuple(way.into.node for way in lab.ways(serve_name)),
+            split=_split(lab, serve_name, name),
             context=serve.context,
+            slots=serve.slots,
             extra=serve.extra,
             release=of_serve(lab, serve_name, name),
         )
@@ -80,12 +102,23 @@ def plan(lab: Lab, name: str) -> tuple[LlamaServer, ...]:
     )
 
 
+def _split(lab: Lab, serve: str, controller: str) -> tuple[int, ...]:
+    """Where a size is not known, llama.cpp goes by the memory that each device has free when it starts."""
+    computing = [way.into.node for way in lab.ways(serve)]
+    if of_serve(lab, serve, controller).device:
+        computing.append(controller)
+    sizes = [lab.node(node).memory.for_models for node in computing]
+    known = tuple(size for size in sizes if size)
+    return known if len(known) == len(sizes) > 1 else ()
+
+
 def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
     """The command line, in the spelling that this llama-server's own --help knows."""
     found = ["--host", str(server.bind), "--port", str(server.port)]
     found += ["--model", server.model_path, "--alias", server.model, "--ctx-size", str(server.context)]
-    # Never mmap with layers on a GPU: large loads hang (llama.cpp#19745). Builds before August 2026 spell it otherwise.
-    found += ["--load-mode", "none"] if "--load-mode" in flags else ["--no-mmap"]
+    found += load_mode(server.release.backend, flags)
+    if server.slots is not None:
+        found += ["--parallel", str(server.slots)]
     found += ["--n-gpu-layers", "999", "--metrics"]
     devices = [f"RPC{index}" for index, _ in enumerate(server.workers)]
     if server.workers:
@@ -96,9 +129,21 @@ def arguments(server: LlamaServer, flags: frozenset[str]) -> tuple[str, ...]:
         devices.append(server.release.device)
     if devices:  # behind --rpc, which makes the first of them known
         found += ["--device", ",".join(devices)]
+    if server.split:
+        found += ["--tensor-split", ",".join(map(str, server.split))]
+    if "--fit" in flags:
+        found += ["--fit", "off"]  # it would shrink nothing that is said here, and reads the model once more
     if "--log-verbosity" in flags:
         found += ["--log-verbosity", "4"]  # the buffers on each worker are only logged from here on
     return (*found, *server.extra)
+
+
+def load_mode(backend: str, flags: frozenset[str]) -> list[str]:
+    """Never mmap, which hangs with large models; builds before August 2026 spell it otherwise (data/load_mode.yml)."""
+    known = data()["backends"][backend]
+    if "--load-mode" in flags:
+        return ["--load-mode", known["mode"]]
+    return [known["before"]] if known["before"] in flags else ["--no-mmap"]
 
 
 def lines(words: tuple[str, ...]) -> list[str]:
@@ -125,6 +170,10 @@ def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str, model: str
     values = {
         "server": server,
         "binary": f"{server.release.link}/bin/llama-server",
+        "worker_binary": f"{server.release.link}/bin/ggml-rpc-server",
+        "workers": tuple(zip(server.lenders, server.workers, strict=True)),
+        "waits": WAITS.path,
+        "wait_seconds": WAIT_SECONDS,
         "lines": lines(arguments(server, flags)),
         "user": layout.USER,
     }

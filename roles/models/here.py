@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 
 from inventory.spec import home
-from inventory.spec.language.sources import DirectoryModel, FileModel, RandomModel
+from inventory.spec.language.sources import DirectoryModel, FileModel, RandomModel, UrlModel
 from roles.lib.stop import Failed
 from roles.llama_cpp import source
+from roles.models.head import BYTES_HERE, Head, read
 from roles.models.parts import in_order
-from roles.models.plan import Model
+from roles.models.plan import TRAINED, Model
 
 GENERATOR = Path(__file__).with_name("random_gguf.py")
 
@@ -52,8 +53,29 @@ def trouble(model: Model) -> str:
     return ""
 
 
+def head(model: Model) -> Head | None:
+    """The beginning of a model that comes from here, and its size; None where it cannot be read, or is not from here.
+
+    Of a random model that was not made yet: what will stand in it.
+    """
+    if model.on_node or isinstance(model.spec, UrlModel):
+        return None
+    if isinstance(model.spec, RandomModel) and not _random_path(model).is_file():
+        return Head(0, {"general.architecture": "llama", "llama.context_length": TRAINED})
+    try:
+        paths = list(files(model).values())
+        with paths[0].open("rb") as first:
+            return read(sum(path.stat().st_size for path in paths), first.read(BYTES_HERE))
+    except (OSError, Failed):
+        return None
+
+
+def _random_path(model: Model) -> Path:
+    return home.cache("models") / Path(model.path).name
+
+
 def _random(model: Model, spec: RandomModel) -> Path:
-    path = home.cache("models") / Path(model.path).name
+    path = _random_path(model)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -20,7 +20,7 @@ from roles.lib.remote import Commands, call, current, read
 from roles.lib.render import render
 from roles.lib.stop import Failed
 from roles.lib.transfer import send
-from roles.models import here, there
+from roles.models import fit, here, there
 from roles.models.held import Held, tell
 from roles.models.plan import Model
 
@@ -45,10 +45,18 @@ def present(models: tuple[Model, ...]) -> Commands:
             if mine != found:
                 yield from packages._inner(FETCH_PACKAGES)
                 yield job(f"fetch-{model.name}", fetch_script(model, model.spec), other="stop")
+                yield call(partial(_long_enough, model))
         else:
             found = yield from _brought(model, mine)
         tell(host, model.path, Held(next(iter(found)), " ".join(found.values())))
     host.noop(f"{len(models)} models")
+
+
+def _long_enough(model: Model, host: Host) -> None:
+    """What preflight says of models that it can see. Raises Failed."""
+    for head in there.heads(host, (model,)).values():
+        if findings := [str(finding) for finding in fit.context(host.name, model, head)]:
+            raise Failed("\n".join(findings))
 
 
 def _in_place(host: Host, model: Model, mine: dict[str, str]) -> dict[str, str]:

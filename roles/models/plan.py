@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
 
 from inventory.spec import Lab
 from inventory.spec.language.sources import (
@@ -17,6 +19,10 @@ from inventory.spec.language.sources import (
 )
 from roles.lib.layout import MODELS
 
+TRAINED = 32768
+"""Tokens that a random model claims to have been trained on (random_gguf.py)."""
+STRETCHED = re.compile(r"--(rope|yarn|override-kv)")
+"""Flags of llama-server by which a model takes more context than it was trained on."""
 GENERATOR = 1
 """Goes into a random model's file name: raise it when random_gguf.py changes what it writes."""
 
@@ -29,6 +35,8 @@ class Model:
     path: str
     spec: FileModel | DirectoryModel | UrlModel | RandomModel
     llama_cpp: GitSource | ArchiveSource
+    contexts: tuple[tuple[str, int], ...] = ()
+    """Serves of the node, with the tokens that one slot may have of the model."""
 
     @property
     def on_node(self) -> bool:
@@ -55,5 +63,11 @@ def model(lab: Lab, name: str) -> Model:
 
 
 def plan(lab: Lab, node: str) -> tuple[Model, ...]:
-    names = {serve.model for serve in lab.spec.serves.values() if serve.controller == node}
-    return tuple(model(lab, name) for name in sorted(names))
+    asked: dict[str, dict[str, int]] = defaultdict(dict)
+    for name, serve in sorted(lab.spec.serves.items()):
+        if serve.controller == node:
+            stretched = any(map(STRETCHED.match, serve.extra))
+            asked[serve.model] |= {} if stretched else {name: serve.context // (serve.slots or 1)}
+    return tuple(
+        replace(model(lab, name), contexts=tuple(contexts.items())) for name, contexts in sorted(asked.items())
+    )

@@ -9,7 +9,8 @@ from pyinfra.api import Host
 
 from roles.lib.remote import look
 from roles.lib.stop import Failed
-from roles.models.facts import ModelFiles
+from roles.models.facts import ModelFiles, ModelHeads
+from roles.models.head import Head
 from roles.models.parts import in_order
 from roles.models.plan import Model
 
@@ -19,6 +20,16 @@ def files(host: Host, models: tuple[Model, ...]) -> dict[str, str]:
     return look(
         host,
         ModelFiles,
+        files=tuple(model.path for model in models if not model.in_parts),
+        folders=tuple(model.path for model in models if model.in_parts),
+    )
+
+
+def heads(host: Host, models: tuple[Model, ...]) -> dict[str, Head]:
+    """By the model's path: one remote command."""
+    return look(
+        host,
+        ModelHeads,
         files=tuple(model.path for model in models if not model.in_parts),
         folders=tuple(model.path for model in models if model.in_parts),
     )

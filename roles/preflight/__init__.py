@@ -5,13 +5,14 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from roles.lib.allowed import allowed
-from roles.preflight.operations import TOPIC, collected, taken
+from roles.preflight.operations import TOPIC, collected, fitting, taken
 from roles.preflight.plan import Expected
 
 
 @deploy("preflight")
 def preflight(plan: Expected) -> None:
     collected(expected=plan, name="look at every node")
+    fitting(expected=plan, name="models fit")
     allowed(topic=TOPIC, name="nothing against it")
 
 

@@ -11,19 +11,24 @@ from datetime import datetime
 
 from pyinfra.api import Host, operation
 
+from inventory.spec.language.sources import UrlModel
 from roles.doctor import judge as doctor
 from roles.doctor.box import Box
 from roles.doctor.look import Boxes
-from roles.lib.board import GPU_REMAINS, LINKS_PROVEN, board
+from roles.lib.board import GPU_REMAINS, HEADS, LINKS_PROVEN, QUIET, ROOMS, board
 from roles.lib.finding import Finding
-from roles.lib.remote import Commands, Question, current, look_both
+from roles.lib.remote import Commands, Question, Several, current, look
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
-from roles.models import here, there
+from roles.models import fit, here, there
+from roles.models.head import Head
+from roles.models.plan import Model
 from roles.preflight.facts import Snapshots
 from roles.preflight.plan import Expected, Snapshot, judge, judge_access
 from roles.preflight.ports import judge_ports
 from roles.preflight.way import unplugged
+from roles.quiet.facts import QuietStates
+from roles.quiet.plan import Seen as Quiet
 
 TOPIC = "preflight"
 PATIENCE_SECONDS = 4
@@ -35,24 +40,25 @@ def holder() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()} since {since}"
 
 
-def locking(host: Host, expected: Expected) -> tuple[Snapshot, Box]:
+def locking(host: Host, expected: Expected) -> tuple[Snapshot, Box, Quiet]:
     """The node as it is; when the run is for real, the node's lock is taken in the same command."""
     lock = holder() if host.state.is_executing else ""
     asked = {"address": str(expected.address), "lock": lock, "ports": bool(expected.ports)}
     snapshot = Question(Snapshots, asked)
     for _ in range(PATIENCE_SECONDS):
-        seen, box = look_both(host, snapshot, Question(Boxes))
+        questions = (snapshot, Question(Boxes), Question(QuietStates))
+        seen, box, quiet = look(host, Several, questions=questions)
         if not (seen.lock and host.state.is_executing):
             break
         time.sleep(1)  # the session of a run that was just killed takes a moment to end
-    return seen, box
+    return seen, box, quiet
 
 
 @operation()
 def taken(expected: Expected) -> Commands:
     """Only the node's lock: for a run that takes back, which nothing else may stop."""
     host = current()
-    seen, _ = locking(host, expected)
+    seen, _, _ = locking(host, expected)
     board(host.state, TOPIC)[host.name] = judge_access(expected, seen)
     host.noop("nobody else works on it")
     yield from ()
@@ -62,17 +68,22 @@ def taken(expected: Expected) -> Commands:
 def collected(expected: Expected) -> Commands:
     """Everything that may stand against the node is judged."""
     host = current()
-    seen, box = locking(host, expected)
+    seen, box, quiet = locking(host, expected)
+    board(host.state, QUIET)[host.name] = quiet
     board(host.state, GPU_REMAINS)[host.name] = seen.gpu
     board(host.state, LINKS_PROVEN)[host.name] = seen.proven
     builds = any(each.builder == host.name and not artifact.is_cached(each) for each in expected.releases)
     lacking = there.trouble(host, tuple(model for model in expected.models if model.on_node))
+    heads = _heads(host, expected.models)
+    board(host.state, HEADS).update({f"{host.name} {model.path}": head for model, head in heads})
+    board(host.state, ROOMS)[host.name] = fit.room(box, expected.box)
     said = doctor.against(box, host.name, expected.box)
     at_ports = judge_ports(expected, seen)
     board(host.state, TOPIC)[host.name] = [
         *judge(expected, seen, builds=builds),
         *(finding for finding in at_ports if finding.severity == "stop"),
         *judge_local(expected, lacking),
+        *(finding for model, head in heads for finding in fit.context(host.name, model, head)),
         *(finding for finding in said if finding.severity == "stop"),
     ]
     for finding in at_ports:
@@ -86,6 +97,26 @@ def collected(expected: Expected) -> Commands:
     yield from ()
 
 
+def _heads(host: Host, models: tuple[Model, ...]) -> list[tuple[Model, Head]]:
+    """What the models' files say of them. One that the node is to fetch may be there already."""
+    far = tuple(model for model in models if model.on_node or isinstance(model.spec, UrlModel))
+    seen = there.heads(host, far) if far else {}
+    found = [(model, seen.get(model.path) if model in far else here.head(model)) for model in models]
+    return [(model, head) for model, head in found if head is not None]
+
+
+@operation()
+def fitting(expected: Expected) -> Commands:
+    """What was seen of all nodes against what this node's serves need of them."""
+    host = current()
+    heads, rooms = board(host.state, HEADS), board(host.state, ROOMS)
+    for need in expected.needs:
+        if head := heads.get(f"{host.name} {need.model.path}"):
+            board(host.state, TOPIC)[host.name] += fit.memory(need, head, rooms)
+    host.noop(f"{len(expected.needs)} serves")
+    yield from ()
+
+
 def judge_local(expected: Expected, lacking: Mapping[str, str]) -> list[Finding]:
     """What the node needs of the user: keys on this machine, and models here or there. lacking: model -> why."""
 
@@ -93,7 +124,7 @@ def judge_local(expected: Expected, lacking: Mapping[str, str]) -> list[Finding]
         return Finding(field, "stop", expected.node, seen, wanted, fix)
 
     found = [
-        stop(f"serves.{serve}.api_key_file", problem, "a key", "write one, or leave the field out")
+        stop(f"serves.{serve}.api_key_file", problem, "keys, its owner's alone", "correct it, or leave the field out")
         for serve, path in expected.key_files
         if (problem := keys.trouble(path))
     ]

@@ -14,6 +14,7 @@ from roles.firewall.broken import fix as fix_firewall
 from roles.lib.finding import Finding
 from roles.llama_cpp.plan import Release, arch_of
 from roles.llama_cpp.plan import plan as release_plan
+from roles.models import fit
 from roles.models.plan import Model
 from roles.models.plan import plan as models_plan
 from roles.network.managers import NETWORKD
@@ -56,6 +57,8 @@ class Expected:
     """Keys that the user has chosen, by serve: files on the control machine."""
     models: tuple[Model, ...] = ()
     """Of the serves that this node controls."""
+    needs: tuple[fit.Need, ...] = ()
+    """Of the same."""
     box: Box = doctor.UNKNOWN
     """What the doctor is told of it."""
     claims: ways.Claims = ways.NO_CLAIMS
@@ -115,6 +118,7 @@ def plan(lab: Lab, name: str) -> Expected:
             if serve.controller == name and serve.api_key_file is not None
         ),
         models=models_plan(lab, name),
+        needs=fit.needs(lab, name),
         box=doctor.expected(lab, name),
         claims=ways.claims(lab, name),
     )

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 
+from roles.doctor.box import Box
+from roles.doctor.checks import upgraded
+from roles.doctor.judge import say
+from roles.doctor.patient import Patient
 from roles.lib.finding import WORST_FIRST, Finding, Severity
 from roles.lib.units import UnitState
 from roles.status.plan import Wanted, comparable
 from roles.verify.facts import Sight
 from roles.verify.operations import judge as verify
 
+NAMED = 3
+"""How many of several libraries a message names."""
+
 
 def judge(
-    wanted: Wanted, units: Mapping[str, UnitState], programs: Sight, health: Mapping[str, int | None]
+    wanted: Wanted, units: Mapping[str, UnitState], programs: Sight, health: Mapping[str, int | None], box: Box
 ) -> list[Finding]:
     """health: by serve, the status of its API's /health; None where nobody answers."""
-    found = []
+    patient = Patient(box, wanted.box, wanted.box.kernel and not box.container)
+    found = [say(rule, wanted.node, values) for rule, values in upgraded(patient)]
     for name in wanted.units:
         unit = units.get(name, UnitState())
         if unit.active != "active":
@@ -24,6 +33,9 @@ def judge(
             found.append(Finding(name, "stop", wanted.node, seen, "active", fix))
         elif unit.file != "enabled":
             found.append(Finding(name, "warn", wanted.node, unit.file, "enabled", "cluster.py enables it"))
+        if unit.outdated:
+            fix = "cluster.py --data renew=yes restarts what needs it, workers first"
+            found.append(Finding(f"libraries of {name}", "warn", wanted.node, _upgraded(unit.outdated), "none", fix))
     found += verify(comparable(wanted.check), programs)
     for server in wanted.check.servers:
         status = health.get(server.serve)
@@ -33,6 +45,12 @@ def judge(
             severity: Severity = "warn" if status == 503 else "stop"
             found.append(Finding(f"API of {server.serve}", severity, wanted.node, seen, "ready", fix))
     return found
+
+
+def _upgraded(files: tuple[str, ...]) -> str:
+    names = [PurePosixPath(file).name for file in files]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"upgraded since it started: {', '.join(names[:NAMED])}{more}"
 
 
 def unreachable(node: str) -> Finding:

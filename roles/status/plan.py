@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inventory.spec import Lab
+from roles.doctor.judge import UNKNOWN, expected
 from roles.doctor.look import Boxes
+from roles.doctor.patient import Expected
 from roles.firewall.plan import UNIT as FIREWALL
+from roles.guard.plan import UNIT as GUARD
 from roles.lib.remote import Question
 from roles.lib.units import UnitStates
 from roles.link_proof.facts import Sights as Links
 from roles.link_proof.plan import Proof
 from roles.link_proof.plan import plan as proof_plan
 from roles.llama_cpp import artifact
+from roles.rpc_cache.plan import UNIT as RPC_CACHE
 from roles.rpc_server.plan import UNIT as RPC
 from roles.verify.facts import Sights as Programs
 from roles.verify.plan import Check
@@ -28,10 +32,11 @@ class Wanted:
     check: Check
     proof: Proof
     units: tuple[str, ...]
+    box: Expected = UNKNOWN
 
     @property
     def questions(self) -> tuple[Question[Any], ...]:
-        serving = tuple(unit for unit in self.units if unit != FIREWALL)
+        serving = tuple(unit for unit in self.units if unit not in (FIREWALL, GUARD, RPC_CACHE))
         return (
             Question(UnitStates, {"units": self.units}),
             Question(Programs, {"units": serving, "releases": self.check.releases}),
@@ -42,8 +47,10 @@ class Wanted:
 
 def plan(lab: Lab, name: str) -> Wanted:
     check = check_plan(lab, name)
-    serving = (*(server.unit for server in check.servers), *((RPC,) if check.rpc else ()))
-    return Wanted(name, check, proof_plan(lab, name), (*serving, FIREWALL))
+    rpc = ((RPC, RPC_CACHE) if check.rpc.cache else (RPC,)) if check.rpc else ()
+    serving = (*(server.unit for server in check.servers), *rpc)
+    ours = (GUARD, FIREWALL) if serving else (FIREWALL,)
+    return Wanted(name, check, proof_plan(lab, name), (*serving, *ours), expected(lab, name))
 
 
 def comparable(check: Check) -> Check:

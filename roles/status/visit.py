@@ -74,7 +74,7 @@ def _end(state: State, lab: Lab, nodes: dict[str, Node], measures: bool) -> NoRe
     asked = {host.name for host in (*state.inventory.get_active_hosts(), *state.failed_hosts)}
     findings: list[Finding] = [judge.unreachable(name) for name in sorted(asked - nodes.keys())]
     for node in nodes.values():
-        findings += judge.judge(node.wanted, node.units, node.programs, node.health)
+        findings += judge.judge(node.wanted, node.units, node.programs, node.health, node.box)
     findings += judge_links(Eyes(proofs, sights, narrowed))
     findings += speed.judge(proofs, sights, speeds)
     say = as_json if "--json" in sys.argv else as_text

@@ -12,6 +12,8 @@ from roles.llama_cpp import device
 from roles.llama_cpp.plan import Release
 
 KEPT = "/run/halofleet-buffers"
+VERSION = r"s/^version: .*[( ]\([0-9a-f]\{{7,40\}}\)).*/commit {} \1/p"
+"""sed's, of `version: 0.5.0-dev (build 0, commit 0c1e57098)`, which older ones spell `version: 6200 (4227c9be4)`."""
 LAST_WORDS = 4
 """Lines, those of a backtrace not counted. ggml-rpc-server has that many for a device that it does not find."""
 
@@ -73,7 +75,7 @@ def _devices(lines: list[list[str]]) -> dict[str, dict[str, str]]:
 def _asked(release: Release) -> str:
     """Shell: which commit it was built from, and the devices that it finds."""
     program = device.program(release)
-    commit = f"{program} --version 2>&1 | sed -n 's/.*commit \\([0-9a-f]*\\).*/commit {release.id} \\1/p'"
+    commit = f"{program} --version 2>&1 | sed -n '{VERSION.format(release.id)}'"
     return f"{commit}; {device.listed(release)} | sed 's/^/device {release.id} /'" if release.device else commit
 
 

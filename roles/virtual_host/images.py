@@ -36,7 +36,7 @@ UBUNTU_LIKE = (*PACKAGES, "rust-coreutils", "sudo-rs", "dracut", "netplan.io")
 FEDORA_LIKE = (*PACKAGES, "dnf5", "rpm", "createrepo-c", "gpg", "gpg-agent", "network-manager", "firewalld", "nftables")
 FEDORA_FIRST = (
     "NetworkManager", "ca-certificates", "curl", "dnf5", "findutils", "firewalld", "gzip", "iproute", "nftables",
-    "openssh-server", "procps-ng", "rpm", "sudo", "systemd", "tar",
+    "openssh-server", "procps-ng", "python3", "rpm", "sudo", "systemd", "tar",
 )  # fmt: skip
 """What Fedora's installer leaves, as far as the tree has it."""
 FEDORA_RPMS = {
@@ -66,6 +66,7 @@ FEDORA_RPMS = {
     "openssh-server": ":openssh-server",
     "pkgconf-pkg-config": "=pkgconf",
     "procps-ng": ":procps",
+    "python3": ":python3",
     "rpm": ":rpm",
     "spirv-headers-devel": "=spirv-headers",
     "sudo": ":sudo",

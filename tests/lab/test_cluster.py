@@ -193,7 +193,12 @@ def test_a_key_of_the_users_own(lab: Lab, tmp_path: Path) -> None:
         run = lab.cluster()
         assert run.status == 2
         assert f"{own} on this machine: No such file or directory" in run.err
+        own.touch(0o640)
         own.write_text("a-key-that-somebody-has-chosen\n")
+        run = lab.cluster()
+        assert run.status == 2
+        assert f"{own} on this machine has mode 640" in run.err
+        own.chmod(0o600)
         lab.cluster().ok()
         assert lab.ssh("halo1", "cat /etc/halofleet/chat.key") == own.read_text() == kept.read_text()
         assert lab.cluster("--json").ok().totals["success"] == 0

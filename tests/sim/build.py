@@ -6,14 +6,11 @@ from pathlib import Path
 
 from tests.sim.shell import Call, NotModelled, Reply
 
+RECORDED = Path(__file__).parents[1] / "unit/llama_cpp_help"
 HELP = {
-    # Lines of the real ones, llama.cpp at 0c1e57098.
-    "llama-server": """\
--lm,   --load-mode MODE                 model loading mode (default: auto)
--cram, --cache-ram N                    set the maximum cache size in MiB (default: 8192, -1 - no limit, 0 -
--lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. Messages with a higher verbosity will be
-""",
-    "ggml-rpc-server": "  -p, --port PORT                  port to bind to (default: 50052)\n",
+    # The real ones, llama.cpp at 0c1e57098.
+    "llama-server": (RECORDED / "0c1e57098-llama-server.txt").read_text(),
+    "ggml-rpc-server": (RECORDED / "0c1e57098-ggml-rpc-server.txt").read_text(),
     "llama-bench": "  -rpc, --rpc <rpc_servers>\n",
 }
 
@@ -29,6 +26,8 @@ def program(name: str, commit: str) -> str:
 class Build:
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.worker = "ggml-rpc-server"
+        """What the source calls it: rpc-server before 2026-06-26."""
 
     def cmake(self, call: Call) -> Reply:
         match call.words:
@@ -43,14 +42,30 @@ class Build:
         (folder / "build/commit").write_text(commit)
         return Reply("-- Build files have been written to: build\n")
 
+    def cc(self, call: Call) -> Reply:
+        match call.words:
+            case ["-O2", "-o", binary, source]:
+                folder = self.root / call.folder.removeprefix("/")
+            case _:
+                raise NotModelled(call)
+        (folder / binary).write_text((folder / source).read_text())
+        (folder / binary).chmod(0o755)
+        return Reply()
+
     def ninja(self, call: Call) -> Reply:
         match call.words:
-            case ["-C", "build", *names]:
+            case ["-C", "build", "-t", "query", name]:  # of ninja 1.11
+                known = name in (self.worker, "llama-server", "llama-bench")
+                error = "" if known else f"ninja: error: unknown target '{name}'\n"
+                return Reply(f"{name}:\n" if known else "", error, status=0 if known else 1)
+            case ["-C", "build", *names] if {*names} <= {self.worker, "llama-server", "llama-bench"}:
                 folder = self.root / call.folder.removeprefix("/") / "build"
             case _:
                 raise NotModelled(call)
         for name in names:
             path = folder / "bin" / name
-            path.write_text(program(name, (folder / "commit").read_text()))
+            path.write_text(
+                program("ggml-rpc-server" if name == self.worker else name, (folder / "commit").read_text())
+            )
             path.chmod(0o755)
         return Reply("[1/2] Building\n[2/2] Linking\n")

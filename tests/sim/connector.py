@@ -37,7 +37,8 @@ SHORT = (
         r"directory \g<path> \g<mode> \g<owner>",
     ),
     (
-        r"systemctl reset-failed (?P<unit>\S+) 2>/dev/null \|\| true; systemctl restart (?P=unit)",
+        r"systemctl reset-failed (?P<unit>\S+) 2>/dev/null \|\| true; systemctl restart (?P=unit) \|\| "
+        r"\{ journalctl -q -n 10 -o cat _SYSTEMD_UNIT=(?P=unit) >&2; false; \}",
         r"restart \g<unit>",
     ),
 )

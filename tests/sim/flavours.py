@@ -33,7 +33,7 @@ def _brings(
 
 _BUILD = {"cmake": _brings("cmake"), "ninja-build": _brings("ninja")}
 _APT = _BUILD | {
-    "build-essential": _brings("strip"),
+    "build-essential": _brings("cc strip"),
     "ca-certificates": _brings(),
     "iperf3": _brings("iperf3"),
     "iproute2": _brings(),
@@ -43,6 +43,7 @@ _APT = _BUILD | {
     "nftables": _brings("nft", disabled="nftables.service"),
     "pkg-config": _brings(),
     "procps": _brings(),
+    "python3": _brings(),
     "libatomic1": _brings(),
     "libdrm-amdgpu1": _brings(),
     "libquadmath0": _brings(),
@@ -65,7 +66,7 @@ _OWN_KERNEL = frozenset({"modprobe", "udevadm"})
 UBUNTU = Flavour(  # server: netplan writes networkd's files; chrony keeps the time since 25.10
     os="ubuntu-26.04",
     tool="apt",
-    installed=frozenset({"ca-certificates", "iproute2", "iputils-ping", "procps", "chrony"}),
+    installed=frozenset({"ca-certificates", "iproute2", "iputils-ping", "procps", "python3", "chrony"}),
     programs=_APT_PROGRAMS | _OWN_KERNEL,
     enabled=frozenset({NETWORKD, "chrony.service"}),
     brings=_APT,
@@ -86,7 +87,7 @@ FEDORA = Flavour(
     os="fedora-43",
     tool="dnf",
     installed=frozenset(
-        {"ca-certificates", "iproute", "iputils", "libgomp", "procps-ng", "chrony", "pkgconf-pkg-config"}
+        {"ca-certificates", "iproute", "iputils", "libgomp", "procps-ng", "python3", "chrony", "pkgconf-pkg-config"}
     ),
     programs=frozenset({"arping", "dnf", "rpm", "restorecon", "rpmkeys", "lastlog", "nmcli", "ping"}) | _OWN_KERNEL,
     enabled=frozenset({"chronyd.service", NETWORK_MANAGER}),
@@ -97,7 +98,7 @@ FEDORA = Flavour(
         "chrony": _brings(enabled="chronyd.service"),
         "diffutils": _brings("cmp"),
         "findutils": _brings("find xargs"),
-        "gcc": _brings("strip"),
+        "gcc": _brings("cc strip"),
         "gcc-c++": _brings(),
         "gzip": _brings("gzip"),
         "iperf3": _brings("iperf3"),

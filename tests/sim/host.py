@@ -104,6 +104,7 @@ class SimHost(State):
         self.packages.unsigned = self.gpu.unsigned
         self.sockets = Sockets(self.systemd)
         self.boot = Boot(self.root, self.shell)
+        self.build = Build(self.root)
         self.sessions = 0
         self.free = 78567
         self.inhibitors: list[str] = []
@@ -141,8 +142,9 @@ class SimHost(State):
             "journalctl": self.sockets.journalctl,
             "systemctl": self.systemd.systemctl,
             "systemd-run": self.systemd.systemd_run,
-            "cmake": Build(self.root).cmake,
-            "ninja": Build(self.root).ninja,
+            "cc": self.build.cc,
+            "cmake": self.build.cmake,
+            "ninja": self.build.ninja,
             "update-grub": self.boot.update_grub,
             "grubby": self.boot.grubby,
             "update-initramfs": self.boot.update_initramfs,
@@ -161,6 +163,8 @@ class SimHost(State):
         }
         for name in flavour.programs:
             self._put_program(name)
+        if "python3" in flavour.installed:
+            self._put_python()
         self.systemd.install(flavour.enabled, flavour.disabled)
 
     def _fresh_tree(self) -> None:
@@ -243,12 +247,21 @@ class SimHost(State):
         if not link.exists():
             link.symlink_to(real(name) if name in REAL else self.stub)
 
+    def _put_python(self) -> None:
+        """Where units have it from; what runs is not modelled."""
+        target = self.files.real("/usr/bin/python3")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("")
+        target.chmod(0o755)
+
     def _arrived(self, package: str) -> None:
         programs, enabled, disabled = self.flavour.brings[package]
         if TUNED in enabled | disabled:
             self.tuned.arrives()
         for program in programs:
             self._put_program(program)
+        if package == "python3":
+            self._put_python()
         self.systemd.install(enabled, disabled)
 
         for path in self.gpu.BRINGS.get(package, ()):

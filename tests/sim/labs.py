@@ -14,7 +14,7 @@ from typing import Any
 from inventory.spec import Lab
 from inventory.spec.load import load
 from roles.llama_cpp import artifact
-from roles.llama_cpp.plan import BINARIES, Release
+from roles.llama_cpp.plan import BINARIES, HASHER, Release
 from tests.sim.build import HELP, program
 from tests.sim.flavours import Flavour
 
@@ -92,6 +92,7 @@ def make_artifact(release: Release) -> Path:
     path = artifact.path_of(release)
     files = {f"bin/{name}": (program(name, COMMIT), 0o755) for name in BINARIES}
     files |= {f"help/{name}.txt": (HELP[name], 0o644) for name in BINARIES}
+    files[f"bin/{HASHER}"] = ("", 0o755)
     note = {"id": release.id, "commit": COMMIT, "cmake": release.cmake}
     files["release.json"] = (json.dumps(note), 0o644)
     sums = [f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n" for name, (text, _) in sorted(files.items())]

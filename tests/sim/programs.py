@@ -22,7 +22,7 @@ REAL = frozenset(
 OPTIONAL = frozenset(
     re.findall(
         r"\S+",
-        "apt-get arping busctl clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iperf3 "
+        "apt-get arping busctl cc clevis cmake cmp dnf dpkg dpkg-query dracut find firewall-cmd grubby gzip iperf3 "
         "iptables lastlog lastlogin lsinitramfs lsinitrd modprobe nft ninja nmcli ping restorecon rpm rpmkeys strip "
         "tar tuned-adm udevadm ufw update-grub update-initramfs vulkaninfo xargs",
     )

@@ -70,6 +70,8 @@ class Sockets:
         match call.words:
             case ["-q", "-o", "cat", field] if field.startswith("_SYSTEMD_INVOCATION_ID="):
                 invocation = field.partition("=")[2]
+            case ["-q", "-n", "10", "-o", "cat", field] if field.startswith("_SYSTEMD_UNIT="):
+                return Reply()  # of a unit that did not start, asked for its last words
             case _:
                 raise NotModelled(call)
         unit = next(unit for unit in self._running() if unit.invocation == invocation)

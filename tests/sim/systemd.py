@@ -63,9 +63,12 @@ class Systemd(Manager):
                 return Reply() if unit and unit.active == "active" else self.start(name)
             case ["mask", "--now", name]:
                 return self._mask(name)
-            case ["unmask", name]:
-                if self.masked(name):
-                    (self.root / FOLDER / name).unlink()
+            case ["mask", *names]:
+                return next((reply for name in names if (reply := self._mask(name, stop=False)).status), Reply())
+            case ["unmask", *names]:
+                for name in names:
+                    if self.masked(name):
+                        (self.root / FOLDER / name).unlink()
                 return Reply()
             case ["restart", name]:
                 return self.restart(_full(name))
@@ -88,14 +91,14 @@ class Systemd(Manager):
                 return Reply()
         raise NotModelled(call)
 
-    def _mask(self, name: str) -> Reply:
+    def _mask(self, name: str, *, stop: bool = True) -> Reply:
         """systemctl(1): a link to /dev/null; what `enable` has made stays."""
         if (self.root / FOLDER / name).is_file():
             error = f"Failed to mask unit: File '/{FOLDER}/{name}' already exists.\n"
             return Reply(stderr=error, status=1)
         if not self.masked(name):
             (self.root / FOLDER / name).symlink_to("/dev/null")
-        return self.stop(name)
+        return self.stop(name) if stop else Reply()
 
     def _enable(self, name: str, options: list[str]) -> Reply:
         if self.masked(name):

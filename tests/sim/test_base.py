@@ -23,6 +23,7 @@ DIRECTORIES = (
         "directory /var/lib/halofleet/models 755 root:root",
         "directory /var/lib/halofleet/builds 755 root:root",
         "directory /opt/halofleet 755 root:root",
+        "directory /opt/halofleet/lib 755 root:root",
         "directory /opt/halofleet/llama.cpp 755 root:root",
         "directory /opt/halofleet/llama.cpp/releases 755 root:root",
         "directory /etc/systemd/system/halofleet-.service.d 755 root:root",
@@ -36,7 +37,7 @@ APT = f"job packages:\nset -e\n{PATIENTLY}" + (
 )
 DNF = f"job packages:\nset -e\n{PATIENTLY}patiently dnf install -y --setopt=install_weak_deps=False NAMES\n"
 PACKAGES = {
-    "debian": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables"),
+    "debian": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables python3"),
     "ubuntu": APT.replace("NAMES", "iperf3 iputils-arping libgomp1 nftables"),
     "fedora": DNF.replace("NAMES", "diffutils findutils gzip iperf3 nftables tar"),
 }

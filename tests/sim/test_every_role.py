@@ -16,6 +16,7 @@ from tests.sim.links import LINK_FILES
 CASES = [
     ("preflight", "halo1"),
     ("tuning", "halo1"),
+    ("quiet", "halo1"),
     ("base", "halo1"),
     ("names", "halo2"),
     ("addresses", "halo2"),
@@ -32,6 +33,8 @@ CASES = [
     ("rpc_server", "halo2"),
     ("llama_server", "halo1"),
     ("llama_server", "halo2"),  # no controller
+    ("guard", "halo1"),
+    ("guard", "halo2"),
 ]
 every_case = pytest.mark.parametrize(("role", "node"), CASES)
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS)
@@ -114,6 +117,8 @@ def test_whoever_does_not_log_in_as_root_needs_sudo_for_everything(
         ("rpc_server", "halo2", {"serves__chat__rpc_port": 50060}),
         ("llama_server", "halo1", {"serves__chat__port": 9090}),
         ("llama_server", "halo1", {"serves__chat__bind": "127.0.0.1"}),
+        ("guard", "halo2", {"serves__chat__rpc_port": 50060}),
+        ("guard", "halo2", {"serves__chat__workers": ["halo3"]}),
     ],
 )
 def test_an_interrupted_change_is_healed_by_the_next_run(

@@ -56,17 +56,27 @@ def test_the_builder_builds_it_and_the_control_machine_keeps_it(stages: Stages, 
     job = next(command for command in commands if command.startswith(f"job build-{built.id}:"))
     assert "-DLLAMA_BUILD_COMMIT=0c1e57098 -DCMAKE_BUILD_TYPE=Release" in job
     assert "-DGGML_RPC_RDMA=OFF" in job
-    assert "ninja -C build ggml-rpc-server llama-server llama-bench\n" in job
+    assert 'ninja -C build "$worker" llama-server llama-bench\n' in job
     assert commands[-1] == f"fetch {BUILDS}/{built.id}.tar.gz"
     assert operations["releases installed"][-2:] == [unpack(built.id, keep=True), link(built.id)]
     assert artifact.is_cached(built)
     assert artifact.manifest(built)["commit"] == "0c1e57098"
-    assert sorted(line.split()[1] for line in artifact.sums(built).splitlines())[:2] == [
+    assert sorted(line.split()[1] for line in artifact.sums(built).splitlines())[:3] == [
+        "bin/fnv1a64",
         "bin/ggml-rpc-server",
         "bin/llama-bench",
     ]
     if sim.flavour.selinux:
         assert f"{FOLDER}/releases/{built.id}/bin/llama-server" in sim.files.relabelled
+
+
+def test_the_worker_of_an_older_source_gets_its_present_name(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_cpp")
+    sim.build.worker = "rpc-server"
+    stage.run("llama_cpp", sim)
+    names = [line.split()[1] for line in artifact.sums(release(stage)).splitlines()]
+    assert [name for name in names if "rpc" in name] == ["bin/ggml-rpc-server", "help/ggml-rpc-server.txt"]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

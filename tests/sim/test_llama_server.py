@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from inventory.spec import home
+from roles import llama_server
 from roles.lib.connections import WORKERS
 from roles.lib.stop import Failed
+from roles.llama_server import keys
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 
@@ -28,7 +30,8 @@ MAKE = (
 FRESH = MAKE.format("{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d =; echo; }")
 KNOWN = MAKE.format("base64 -d")
 ADOPT = f"base64 -w 0 {KEY}"
-START = ("serving chat", [WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
+WAITS = "write /opt/halofleet/lib/await_workers.py 755 root:root"
+START = ("serving chat", [WAITS, WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
 
 
 def local_key() -> str:
@@ -209,6 +212,7 @@ def test_where_it_listens(stages: Stages, bind: str) -> None:
 def chosen(stage: Stage, text: str) -> None:
     """The user has chosen the key."""
     path = stage.home.folder / "chosen.key"
+    path.touch(0o600)
     path.write_bytes(text.encode())
     stage.change(serves__chat__api_key_file=str(path))
 
@@ -366,3 +370,43 @@ def _put_key(sim: Any, text: str) -> None:
     path.chmod(0o600)
     path.write_bytes(text.encode())
     path.chmod(0o400)
+
+
+def test_slots(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.artifact()
+    stage.run("llama_server", sim)
+    assert "--parallel" not in sim.text(PATH)
+    stage.change(serves__chat__slots=2)
+    assert f"restart {NAME}" in stage.run("llama_server", sim).flat
+    assert "    --parallel 2 \\\n" in sim.text(PATH)
+
+
+def test_the_copy_here_is_closed_again_and_stays_the_key(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    stage.run("llama_server", sim)
+    path, key = home.api_key("lab", "chat"), local_key()
+    path.chmod(0o644)
+    stage.run("llama_server", sim, dry=True)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert stage.run("llama_server", sim).flat == []
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert local_key() == key
+
+
+def test_several_keys_of_the_users_own(stages: Stages) -> None:
+    """llama-server takes each, our own requests the first."""
+    stage = stages("debian", "halo1")
+    sim = stage.before("llama_server")
+    path = stage.home.folder / "chosen.key"
+    path.touch(0o600)
+    path.write_text("the-first-of-three\n\nthe-second-of-three\nthe-third-of-three\n")
+    path.chmod(0o600)
+    stage.change(serves__chat__api_key_file=str(path))
+    assert stage.run("llama_server", sim).ended
+    assert sim.text(KEY) == path.read_text() == home.api_key("lab", "chat").read_text()
+    (server,) = llama_server.plan.plan(stage.lab(), "halo1")
+    assert keys.key(server) == "the-first-of-three"
+    assert stage.run("llama_server", sim).flat == []

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from roles import llama_server, models
-from roles.lib.stop import Failed
+from roles.lib.stop import Failed, Refused
 from roles.models.parts import PATTERN
+from tests.ggufs import gguf
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 from tests.sim.host import SimHost
@@ -368,3 +369,20 @@ def test_no_room_for_it_is_said(stages: Stages, capfd: pytest.CaptureFixture[str
     sim.free = 0
     assert not stage.run("models", sim, dies_after=99).ended
     assert f"1 MiB are still to come, {FOLDER} has 0 MiB free; make room" in capfd.readouterr().err
+
+
+def test_a_fetched_model_that_cannot_have_so_much_context_stops_before_anything_is_served(
+    stages: Stages, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody could tell before it was there; from then on preflight can."""
+    content = gguf(tmp_path / "far.gguf", context_length=1024)
+    stage = stages("fedora", "halo1")
+    stage.change(models__tiny={"url": URL, "sha256": hashlib.sha256(content).hexdigest()})
+    sim = stage.before("models")
+    connect(sim, content)
+    assert not stage.run("models", sim, dies_after=99).ended
+    assert "serves.chat.context: 2048 tokens for a slot; expected: at most 1024" in caplog.text
+    with pytest.raises(Refused, match=r"^halo1: serves\.chat\.context: 2048 tokens for a slot"):
+        stage.run("preflight", sim)
+    stage.change(serves__chat__context=1024)
+    assert stage.run("models", sim).flat == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from roles import preflight
 from roles.lib.stop import Refused
+from tests.ggufs import gguf
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 from tests.sim.run import Bench
@@ -108,14 +110,64 @@ def test_a_bad_key_file_is_refused(stages: Stages, content: bytes | None, proble
     path = stage.home.folder / "chosen.key"
     path.unlink(missing_ok=True)
     if content is not None:
+        path.touch(0o600)
         path.write_bytes(content)
     stage.change(serves__chat__api_key_file=str(path))
     sim = stage.before("preflight")
     with pytest.raises(Refused, match=rf"^halo1: serves\.chat\.api_key_file: {path}.* {problem}"):
         stage.run("preflight", sim)
+    path.touch(0o600)
     path.write_text("chosen-by-a-person\n")
     run = stage.run("preflight", sim)
     assert (run.ended, len(run.sent)) == (True, 1)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602, 0o777])
+def test_a_key_file_that_others_can_read_is_refused(stages: Stages, mode: int) -> None:
+    stage = stages("debian", "halo1")
+    path = stage.home.folder / "chosen.key"
+    path.write_text("chosen-by-a-person\n")
+    path.chmod(mode)
+    stage.change(serves__chat__api_key_file=str(path))
+    sim = stage.before("preflight")
+    with pytest.raises(Refused, match=rf"^halo1: serves\.chat\.api_key_file: {path} on .* mode {mode:o}.*chmod 600"):
+        stage.run("preflight", sim)
+    path.chmod(0o400)
+    assert stage.run("preflight", sim).ended
+
+
+@pytest.mark.parametrize("where", ["control", "node"])
+def test_more_context_than_the_model_has_is_refused(stages: Stages, where: str, tmp_path: Path) -> None:
+    stage = stages("debian", "halo1")
+    path = tmp_path / "own.gguf" if where == "control" else Path("/srv/own.gguf")
+    stage.change(models__tiny={"file": str(path), "on": where}, serves__chat__context=8192)
+    sim = stage.before("preflight")
+    real = path if where == "control" else sim.files.real(str(path))
+    real.parent.mkdir(exist_ok=True)
+    gguf(real, context_length=4096)
+    wanted = "8192 tokens for a slot; expected: at most 4096, on which tiny was trained"
+    with pytest.raises(Refused, match=rf"^halo1: serves\.chat\.context: {wanted}"):
+        stage.run("preflight", sim)
+    assert stage.run("preflight", sim, dry=True).ended
+    stage.change(serves__chat__slots=2)
+    assert stage.run("preflight", sim).ended
+
+
+def test_a_model_that_no_memory_holds_is_refused(stages: Stages, tmp_path: Path) -> None:
+    """A file with a hole has its size and takes no room."""
+    stage = stages("debian", "halo1")
+    stage.change(models__tiny={"file": str(tmp_path / "large.gguf")}, serves__chat__workers=[])
+    (tmp_path / "large.gguf").write_bytes(b"")
+    with (tmp_path / "large.gguf").open("r+b") as file:
+        file.truncate(2**43)
+    sim = stage.before("preflight")
+    (sim.root / "proc/meminfo").write_text(f"MemTotal:       {32 * 2**20} kB\n")
+    wanted = r"tiny has 8192\.0 GiB, and 0\.0 for 2048 tokens of context; expected: at most 32\.0 GiB \(halo1 32\.0\)"
+    with pytest.raises(Refused, match=rf"^halo1: serves\.chat\.model: {wanted}"):
+        stage.run("preflight", sim)
+    with (tmp_path / "large.gguf").open("r+b") as file:
+        file.truncate(31 * 2**30)
+    assert stage.run("preflight", sim).ended
 
 
 @pytest.mark.parametrize("spec", [{"file": "/srv/own.gguf"}, {"directory": "/srv/own"}])

@@ -10,6 +10,7 @@ import pytest
 from roles.lib.connections import CONTROLLERS
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
+from tests.sim.host import SimHost
 
 Stages = Callable[..., Stage]
 
@@ -149,3 +150,88 @@ def test_a_worker_that_does_not_let_itself_be_stopped_stays_known(stages: Stages
     assert NAME not in sim.systemd.units
     assert not sim.files.real(PATH).exists()
     assert stage.run("endpoints", sim).flat == []
+
+
+CACHE = "halofleet-rpc-cache.service"
+CACHE_PATH = f"/etc/systemd/system/{CACHE}"
+KEEPER = "/opt/halofleet/lib/rpc_cache.py"
+HASHER = "/opt/halofleet/llama.cpp/current-cpu/bin/fnv1a64"
+
+
+def words(sim: SimHost, unit: str, key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", sim.text(f"/etc/systemd/system/{unit}"), re.M)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_worker_that_may_keep_what_it_was_sent(stages: Stages, flavour: str) -> None:
+    stage = stages(flavour, "halo2")
+    stage.change(serves__chat__cache="50GiB")
+    sim = stage.before("rpc_server")
+    dry = stage.run("rpc_server", sim, dry=True)
+    assert (dry.flat, dry.announced) == ([], ("unit", "running"))
+    assert stage.run("rpc_server", sim).commands == [
+        ("unit", [f"write {KEEPER} 644 root:root", f"write {CACHE_PATH} 644 root:root", WRITE]),
+        ("running", [f"systemctl enable --quiet {unit}" if not turn else f"restart {unit}"
+                     for unit in (NAME, CACHE) for turn in (0, 1)]),
+    ]  # fmt: skip
+    where = f"/var/cache/halofleet/rpc {HASHER} {50 * 2**30}"
+    assert words(sim, NAME, "ExecStartPre") == [f"/usr/bin/python3 -I {KEEPER} check {where}"]
+    assert words(sim, CACHE, "ExecStart") == [f"/usr/bin/python3 -I {KEEPER} watch {where}"]
+    assert words(sim, NAME, "ExecStart")[0].endswith(" --port 50052 --cache")
+    assert "LLAMA_CACHE=/var/cache/halofleet" in words(sim, NAME, "Environment")
+    assert words(sim, NAME, "CacheDirectory") == words(sim, CACHE, "CacheDirectory") == ["halofleet"]
+    assert all(sim.systemd.units[unit].active == "active" for unit in (NAME, CACHE))
+    second = stage.run("rpc_server", sim)
+    assert (second.flat, len(second.sent)) == ([], 2)
+    assert stage.run("rpc_server", sim, dry=True).announced == ()
+
+
+def test_without_the_field_nothing_is_kept(stages: Stages) -> None:
+    stage = stages("debian", "halo2")
+    sim = stage.before("llama_server")
+    assert "cache" not in sim.text(PATH).lower()
+    assert not sim.files.real(CACHE_PATH).exists()
+
+
+def test_a_cache_that_is_not_wanted_any_more_goes_after_the_server_does_without(stages: Stages) -> None:
+    stage = stages("fedora", "halo2")
+    stage.change(serves__chat__cache="50GiB")
+    sim = stage.before("llama_server")
+    piece = sim.files.real("/var/cache/halofleet/rpc/85944171f73967e8")
+    piece.parent.mkdir(parents=True)
+    piece.write_text("foobar")
+    stage.changed.clear()
+    dry = stage.run("rpc_server", sim, dry=True)
+    assert (dry.flat, dry.announced) == ([], ("unit", "running"))
+    *_, restart, forget = stage.run("rpc_server", sim).flat
+    assert restart == f"restart {NAME}"
+    assert forget.endswith("rm -rf /var/cache/halofleet")
+    assert not sim.files.real("/var/cache/halofleet").exists()
+    assert CACHE not in sim.systemd.units
+    assert CACHE not in sim.systemd.enabled
+    assert " --cache" not in sim.systemd.units[NAME].runs
+    assert stage.run("rpc_server", sim).flat == []
+
+
+def test_a_worker_that_is_let_go_keeps_nothing(stages: Stages) -> None:
+    stage = stages("debian", "halo2")
+    stage.change(serves__chat__cache="50GiB")
+    sim = stage.before("llama_server")
+    sim.files.real("/var/cache/halofleet/rpc").mkdir(parents=True)
+    stage.change(serves__chat__workers=["halo3"])
+    assert len(stage.run("endpoints", sim).flat) == 1
+    assert not sim.files.real("/var/cache/halofleet").exists()
+    assert not {NAME, CACHE} & (sim.systemd.units.keys() | sim.systemd.enabled)
+    assert stage.run("endpoints", sim).flat == []
+
+
+def test_another_bound_restarts_both(stages: Stages) -> None:
+    stage = stages("ubuntu", "halo2")
+    stage.change(serves__chat__cache="50GiB")
+    sim = stage.before("llama_server")
+    stage.change(serves__chat__cache="60GiB")
+    commands = stage.run("rpc_server", sim).flat
+    assert commands[:2] == [f"write {CACHE_PATH} 644 root:root", WRITE]
+    assert commands[-1:] == [f"restart {CACHE}"]
+    assert f"restart {NAME}" in commands
+    assert sim.systemd.stale() == []

@@ -104,7 +104,7 @@ class Manager:
     def _execute(self, unit: Unit) -> str:
         """Runs what the unit says; returns why it failed, or nothing."""
         unit.active, unit.sub, unit.runs = "active", "running", unit.text
-        if unknown := set(re.findall(r"^Exec\w+", unit.text, re.M)) - {"ExecStart", "ExecReload"}:
+        if unknown := set(re.findall(r"^Exec\w+", unit.text, re.M)) - {"ExecStart", "ExecStartPre", "ExecReload"}:
             raise NotModelled(unit.name, unknown)
         if not unit.text:
             unit.pid = self.counter
@@ -120,7 +120,18 @@ class Manager:
             return "the control process exited with error code (status=217/USER)"
         if not all((self.root / path.removeprefix("/")).is_file() for path in credentials):
             return "the control process exited with error code (status=243/CREDENTIALS)"
+        for line in unit.values("ExecStartPre"):  # of a program that waits for others, whom nobody simulates here
+            interpreter, isolated, program, *_ = line.split()
+            if (interpreter, isolated) != ("/usr/bin/python3", "-I"):
+                raise NotModelled(unit.name, line)
+            if not (self.root / program.removeprefix("/")).is_file():
+                return "the control process exited with error code (status=2/INVALIDARGUMENT)"
         if not binary.is_file():
+            return "the control process exited with error code (status=203/EXEC)"
+        before = [
+            word for line in unit.values("ExecStartPre") for word in line.split() if word[:5] in ("/usr/", "/opt/")
+        ]
+        if not all((self.root / word.removeprefix("/")).is_file() for word in before):
             return "the control process exited with error code (status=203/EXEC)"
         unit.pid = self.counter
         entry = self.root / f"proc/{unit.pid}"

@@ -158,5 +158,5 @@ def secret(data: Data, random: Random) -> Told:
     if which == 2:
         served["api_key"] = SECRET
         return f"serves.{chat}.api_key", "no place for secrets"
-    data["llama_cpp"] = {"source": {"git": f"https://me:{SECRET}@example.org/llama.cpp", "ref": "b9000"}}
+    data["llama_cpp"] = {"source": {"git": f"https://me:{SECRET}@example.org/llama.cpp", "ref": "b12059"}}
     return "llama_cpp.source.git", "no place for secrets"

@@ -25,7 +25,6 @@ from inventory.spec.boards import boards
 from inventory.spec.language.nodes import Memory
 from inventory.spec.report import report
 from inventory.spec.report.drawing import draw
-from inventory.spec.report.serves import gpu
 from inventory.spec.report.text import WIDTH
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +57,7 @@ def test_exactly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_the_gpu_gets(said: dict[str, str], size: int | None) -> None:
-    assert gpu(Memory.model_validate(said)) == size
+    assert Memory.model_validate(said).for_models == size
 
 
 def test_a_path_cannot_speak_to_the_terminal() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 
 from inventory.spec import load
 from roles.base.facts import BaseState, BaseStates
+from roles.lib import units
 from roles.lib.connections import clients, ends, haunted, lost
 from roles.lib.packages import Installed, InstalledPackages
 from roles.lib.paths import Absent, Directory, File, PathStates, Seen, differs
-from roles.lib.units import Connection, UnitStates
+from roles.lib.units import Connection, Service, UnitState, UnitStates, changes
 from roles.llama_cpp.facts import Installed as InstalledFiles
 from roles.llama_cpp.facts import InstalledReleases
 from roles.llama_cpp.plan import plan as llama_cpp_plan
@@ -135,6 +137,43 @@ InvocationID=""".splitlines()
     assert server.exe == "/opt/halofleet/llama.cpp/releases/x/bin/llama-server"
     assert server.connections[1] == Connection("10.44.0.4:60094", "10.44.0.5:50052")
     assert (nope.load, nope.pid, nope.file, nope.revision, nope.connections) == ("not-found", 0, "", "", ())
+
+
+def test_libraries_that_were_replaced_under_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fact's own command, run here against a process that has mapped files which are gone."""
+    library, own = tmp_path / "packages/a library.so.1", tmp_path / "own"
+    library.parent.mkdir()
+    monkeypatch.setattr(units, "PACKAGED", str(library.parent).removeprefix("/"))
+    maps = "import mmap, sys; files = [open(name, 'rb') for name in sys.argv[1:]]; "
+    maps += "maps = [mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) for file in files]"
+    for path in (library, own):
+        path.write_bytes(bytes(4096))
+    words = [sys.executable, "-c", f"{maps}; print('up', flush=True); input()", str(library), str(own)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        command = UnitStates().command(("a.service",)).get_raw_value()
+        fake = f"systemctl() {{ case $* in *--value*) echo {process.pid} ;; *) echo ActiveState=active ;; esac; }}; "
+
+        def outdated() -> tuple[str, ...]:
+            said = subprocess.run(["/bin/sh", "-c", fake + command], capture_output=True, text=True, check=True)
+            return UnitStates().process(said.stdout.splitlines())["a.service"].outdated
+
+        assert outdated() == ()
+        own.unlink()
+        assert outdated() == (), "a file of nobody's package"
+        library.unlink()
+        assert outdated() == (str(library),)
+        process.communicate(b"\n")
+
+
+def test_what_was_upgraded_counts_where_it_is_asked_for() -> None:
+    service = Service("a.service", "1")
+    old = UnitState("loaded", "active", "running", "enabled", revision="1", outdated=("/usr/lib/libc.so.6",))
+    assert list(changes((service,), {"a.service": old})) == []
+    (command,) = changes((service,), {"a.service": old}, renew=True)
+    assert "systemctl restart a.service" in command.get_raw_value()
+    assert list(changes((service,), {"a.service": replace(old, outdated=())}, renew=True)) == []
 
 
 def test_paths_by_the_real_command(tmp_path: Path) -> None:
@@ -307,13 +346,19 @@ def test_a_key_by_the_real_command(tmp_path: Path) -> None:
     assert KeyState().process(lines).digest == hashlib.sha256(b"0123456789abcdef\n\nfedcba9876543210\n").hexdigest()
 
 
-def test_a_programs_own_words_are_what_the_command_looks_for() -> None:
-    """`llama-server --version` of 0c1e57098, through the command's own sed."""
+@pytest.mark.parametrize(
+    ("said", "commit"),
+    [
+        ("version: 0.5.0-dev (build 0, commit 0c1e57098)\nbuilt with GNU 14.2.0 for Linux x86_64\n", "0c1e57098"),
+        ("version: 0 (4227c9be4)\nbuilt with cc (Debian 12.2.0-14) 12.2.0 for x86_64-linux-gnu\n", "4227c9be4"),
+    ],
+)
+def test_a_programs_own_words_are_what_the_command_looks_for(said: str, commit: str) -> None:
+    """`llama-server --version` of two releases, through the command's own sed."""
     (release,) = llama_cpp_plan(load(ROOT / "inventory/lab.yml"), "halo1")
     script = Sights().command((), (release,)).get_raw_value().rpartition("| ")[2]
-    said = "version: 0.5.0-dev (build 0, commit 0c1e57098)\nbuilt with GNU 14.2.0 for Linux x86_64\n"
     result = subprocess.run(["/bin/sh", "-c", script], input=said, capture_output=True, text=True, check=True)
-    assert result.stdout == f"commit {release.id} 0c1e57098\n"
+    assert result.stdout == f"commit {release.id} {commit}\n"
 
 
 def test_buffers_of_workers_in_a_journal() -> None:

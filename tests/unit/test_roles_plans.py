@@ -21,6 +21,7 @@ from roles.lib.jobs import RUNNER
 from roles.lib.paths import File
 from roles.lib.units import Service, UnitState, changes, runs
 from roles.llama_cpp import plan as llama_cpp
+from roles.llama_cpp.artifact import offered
 from roles.llama_server.plan import arguments, lines, quoted
 from roles.network.facts import Device, Links
 from roles.network.managers import MANAGERS, NETWORK_MANAGER, NETWORKD, files
@@ -29,7 +30,9 @@ from tests.sim.labs import Home
 from tests.sim.nftables import Nftables
 from tests.sim.shell import Call
 
-NEW = frozenset({"--load-mode", "--cache-ram", "--log-verbosity"})
+HELP = Path(__file__).parent / "llama_cpp_help"
+NEW = offered((HELP / "0c1e57098-llama-server.txt").read_text())
+OLD = offered((HELP / "4227c9be4-llama-server.txt").read_text())
 
 
 def lab(tmp_path: Path, flavour: Flavour = DEBIAN, **changed: Any) -> Lab:
@@ -66,7 +69,7 @@ def test_every_platform_has_its_own_builder(tmp_path: Path) -> None:
         {"llama_cpp__source__commit": "0c1e57099"},
         {"llama_cpp__source__sha256": "0" * 64},
         {"llama_cpp__source__subdir": "."},
-        {"llama_cpp__source": {"git": "https://example.org/llama.cpp", "ref": "b9000"}},
+        {"llama_cpp__source": {"git": "https://example.org/llama.cpp", "ref": "b12059"}},
         {"nodes__halo1__os": "ubuntu-26.04"},
     ],
 )
@@ -257,15 +260,62 @@ def test_the_flags_of_a_new_llama_server(tmp_path: Path) -> None:
         "--rpc 10.44.0.1:50052,10.44.0.5:50052",
         "--cache-ram 0",
         "--device RPC0,RPC1",
+        "--fit off",
         "--log-verbosity 4",
     ]
 
 
 def test_an_old_llama_server_is_asked_in_its_own_words(tmp_path: Path) -> None:
+    """One of August 2025, before --load-mode, --cache-ram and --fit."""
     (server,) = llama_server.plan.plan(lab(tmp_path), "halo1")
-    words = arguments(server, frozenset())
+    words = arguments(server, OLD)
     assert "--no-mmap" in words
-    assert not NEW & set(words)
+    assert {word for word in words if word.startswith("--")} <= OLD
+    assert {word for word in arguments(server, NEW) if word.startswith("--")} <= NEW
+
+
+@pytest.mark.parametrize(
+    ("backend", "flags", "words"),
+    [
+        ("cpu", NEW, ["--load-mode", "none"]),
+        ("vulkan", NEW, ["--load-mode", "dio"]),
+        ("rocm", NEW, ["--load-mode", "dio"]),
+        ("cpu", OLD, ["--no-mmap"]),
+        ("rocm", OLD, ["--no-mmap"]),
+        ("rocm", OLD | {"--direct-io"}, ["--direct-io"]),  # from December 2025 on
+    ],
+)
+def test_a_model_is_never_mapped(backend: str, flags: frozenset[str], words: list[str]) -> None:
+    assert llama_server.plan.load_mode(backend, flags) == words
+
+
+@pytest.mark.parametrize(
+    ("sizes", "backend", "device", "split"),
+    [
+        ({"halo1": "128GiB", "halo2": "64GiB", "halo3": "96GiB"}, "vulkan", "RPC0,RPC1,Vulkan0", "56,88,120"),
+        ({"halo1": "128GiB", "halo2": "64GiB", "halo3": "96GiB"}, "cpu", "RPC0,RPC1", "56,88"),  # halo1 only controls
+        ({"halo2": "64GiB", "halo3": "96GiB"}, "cpu", "RPC0,RPC1", "56,88"),
+        ({"halo2": "64GiB", "halo3": "96GiB"}, "vulkan", "RPC0,RPC1,Vulkan0", ""),
+        ({}, "cpu", "RPC0,RPC1", ""),
+    ],
+)
+def test_layers_go_by_what_the_file_says_of_memory(
+    tmp_path: Path, sizes: dict[str, str], backend: str, device: str, split: str
+) -> None:
+    changes: dict[str, Any] = {f"nodes__{name}__memory": {"installed": size} for name, size in sizes.items()}
+    whole = lab(tmp_path, serves__chat__backend=backend, **changes)
+    (server,) = llama_server.plan.plan(whole, "halo1")
+    found = lines(arguments(server, NEW))
+    assert f"--device {device}" in found
+    assert [line for line in found if line.startswith("--tensor-split")] == (
+        [f"--tensor-split {split}"] if split else []
+    )
+
+
+def test_a_device_alone_is_not_split(tmp_path: Path) -> None:
+    whole = lab(tmp_path, serves__chat__workers=["halo2"], nodes__halo2__memory={"installed": "64GiB"})
+    (server,) = llama_server.plan.plan(whole, "halo1")
+    assert "--tensor-split" not in arguments(server, NEW)
 
 
 def test_without_workers_there_is_no_rpc(tmp_path: Path) -> None:
@@ -391,7 +441,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for file in {file.path: file for file in every_unit(lab(tmp_path))}.values():
         path = tmp_path / Path(file.path).name
         # verify wants the programs to exist
-        text = re.sub(r"^(Exec\w+=)(/opt/\S+|nft)", r"\1/bin/true", file.content, flags=re.M)
+        text = re.sub(r"^(Exec\w+=)(/opt/\S+|/usr/bin/python3|nft)", r"\1/bin/true", file.content, flags=re.M)
         path.write_text(text.replace("User=halofleet", "User=root"))
         paths.append(str(path))
     result = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)

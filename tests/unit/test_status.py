@@ -60,7 +60,7 @@ def nodes(whole: Lab) -> list[Node]:
 
 def test_nothing_is_said_against_what_is_well(tmp_path: Path) -> None:
     for node in nodes(lab(tmp_path)):
-        assert judge(node.wanted, node.units, node.programs, node.health) == []
+        assert judge(node.wanted, node.units, node.programs, node.health, node.box) == []
 
 
 def test_what_does_not_run_is_named(tmp_path: Path) -> None:
@@ -68,11 +68,15 @@ def test_what_does_not_run_is_named(tmp_path: Path) -> None:
 
     def said(node: Node, **values: object) -> list[str]:
         changed = replace(node, **values)  # type: ignore[arg-type]
-        found = judge(changed.wanted, changed.units, changed.programs, changed.health)
+        found = judge(changed.wanted, changed.units, changed.programs, changed.health, changed.box)
         return [f"{finding.severity} {finding.rule}: {finding.seen}" for finding in found]
 
     rpc = "halofleet-rpc-server.service"
-    assert said(worker, units={}) == [f"stop {rpc}: not there", "stop halofleet-firewall.service: not there"]
+    assert said(worker, units={}) == [
+        f"stop {rpc}: not there",
+        "stop halofleet-guard.service: not there",
+        "stop halofleet-firewall.service: not there",
+    ]
     dead = replace(UP, active="failed", sub="failed")
     assert said(worker, units=dict(worker.units) | {rpc: dead}) == [f"stop {rpc}: failed (failed)"]
     loose = replace(UP, file="disabled")
@@ -80,6 +84,16 @@ def test_what_does_not_run_is_named(tmp_path: Path) -> None:
     assert said(worker, programs=replace(worker.programs, exes={rpc: "/opt/other"})) == [
         f"stop {rpc} runs its release: /opt/other"
     ]
+    libraries = ("/usr/lib/libc.so.6", "/usr/lib/libm.so.6", "/usr/lib/libgomp.so.1", "/usr/lib/libvulkan.so.1")
+    old = replace(UP, outdated=libraries)
+    assert said(worker, units=dict(worker.units) | {rpc: old}) == [
+        f"warn libraries of {rpc}: upgraded since it started: libc.so.6, libm.so.6, libgomp.so.1 and 1 more"
+    ]
+    newer = replace(BOX, next_kernel="7.0.1")
+    boxes = replace(worker.wanted, box=replace(worker.wanted.box, kernel=True))
+    assert said(worker, wanted=boxes, box=newer) == ["warn kernel to come: 6.18.9 runs, and 7.0.1 boots next"]
+    container = replace(worker.wanted, box=replace(worker.wanted.box, kernel=False))
+    assert said(worker, wanted=container, box=newer) == []
     assert said(controller, health={"chat": 503}) == ["warn API of chat: loads its model"]
     assert said(controller, health={"chat": None}) == ["stop API of chat: nobody answers"]
     assert said(controller, health={"chat": 500}) == ["stop API of chat: /health says 500"]

@@ -60,6 +60,13 @@ class Memory(Spec):
     reserve: Annotated[Size | None, Field(examples=["16GiB"])] = None
     """What stays for everything else. Left out: 8GiB, which does for a box without a desktop."""
 
+    @property
+    def for_models(self) -> int | None:
+        """GiB that models may fill; None where the file does not say enough."""
+        if self.gpu is not None or self.installed is None:
+            return self.gpu
+        return max(0, self.installed - (RESERVE if self.reserve is None else self.reserve))
+
     @model_validator(mode="after")
     def _one_way(self) -> Memory:
         if self.gpu is not None and self.reserve is not None:
@@ -88,6 +95,13 @@ class Traits(Spec):
     tuning: Annotated[Literal["performance", "none"], Field(examples=["none"])] = "performance"
     """`performance`: tuned's accelerator-performance, with less waiting to be written; it reads prompts 5 to 8 % faster
     (measured by strixhalo-homelab). `none`: what sets the box's power stays, or becomes again, as it was."""
+    sleep: Annotated[Literal["never", "untouched"], Field(examples=["untouched"])] = "never"
+    """`never`: the targets of sleep are masked, so that no desktop, timer or person suspends the box. `untouched`: they
+    stay, or become again, as they were."""
+    upgrades: Annotated[Literal["held", "untouched"], Field(examples=["untouched"])] = "held"
+    """`held`: automatic upgrades (unattended-upgrades, dnf's automatic) leave kernel, firmware, Mesa and ROCm alone and
+    reboot nothing; `apt upgrade` and `dnf upgrade` by hand take them as ever. `untouched`: that stays, or becomes
+    again, as it was."""
     reboot: Annotated[Literal["when-needed", "never"], Field(examples=["never"])] = "when-needed"
     """Whether cluster.py may reboot the box for kernel parameters. `never`: it says what is pending."""
     ssh: Annotated[Ssh, Field(examples=[{"user": "admin", "key": "~/.ssh/id_ed25519"}])] = Ssh()

@@ -8,12 +8,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from inventory.spec.language.base import Spec
-from inventory.spec.language.fields import Address, Clients, KeyFile, Name, ServicePort, Text, rule, words_apart
+from inventory.spec.language.fields import Address, Clients, KeyFile, Name, ServicePort, Size, Text, rule, words_apart
 from inventory.spec.language.nodes import Backend
 
 OURS = (
     *("--api-key", "--api-key-file", "--host", "--port", "--model", "-m", "--rpc", "--alias", "-a"),
-    *("--ctx-size", "-c", "--hf-token", "-hft"),
+    *("--ctx-size", "-c", "--parallel", "-np", "--hf-token", "-hft"),
     *("--hf-repo", "-hf", "-hfr", "--model-url", "-mu", "--models-dir"),
 )
 """Flags of llama-server that follow from other fields; a key among them would be a secret in the file."""
@@ -45,7 +45,15 @@ class Serve(Spec):
     """What its nodes compute by for this serve. Left out: what each node's own `backend` says. A node that computes for
     two serves by two backends has both, side by side."""
     context: Annotated[int, Field(ge=256, le=2**31 - 1, examples=[32768])] = 4096
-    """Tokens (`--ctx-size`), for all slots together."""
+    """Tokens (`--ctx-size`), for all slots together. A slot can have no more than the model was trained on."""
+    slots: Annotated[int | None, Field(ge=1, le=256, examples=[2])] = None
+    """Requests that are answered at the same time (`--parallel`); each slot has its equal part of `context`. Left out:
+    llama-server's own choice, 4 at 0c1e57098, which share all of it."""
+    cache: Annotated[Size | None, Field(examples=["50GiB"])] = None
+    """What each worker may keep on its disk of the weights that it was sent (ggml-rpc-server's `--cache`), so that the
+    next load need not send them again. Left out: nothing, because on a link of 10 Gbit/s or more it hardly pays: the
+    controller still reads and hashes all of the model. By calculation a third of a load is saved at 10 Gbit/s, 70 % at
+    2.5 (bench/README.md). Every piece is checked before it is given out, and what was unused for longest goes first."""
     api_key_file: Annotated[KeyFile | None, Field(examples=["~/.config/chat.key"])] = None
     """A file on the control machine that holds the API key. Left out: the controller makes one, and the control machine
     keeps a copy. A key in this file itself is refused."""

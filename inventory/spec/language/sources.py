@@ -38,7 +38,8 @@ class GitSource(Spec):
     git: Annotated[Location, Field(examples=["https://github.com/ggml-org/llama.cpp"])]
     """The repository: a URL or a path."""
     ref: Annotated[Ref, Field(examples=["b12059"])]
-    """A tag or a full commit. A branch moves, so it is built once and then stays what it was."""
+    """A tag or a full commit. A branch moves, so it is built once and then stays what it was. A tag with a known
+    vulnerability (inventory/llama_cpp.yml) is refused, on virtual hosts warned of; what a commit has is not known."""
 
 
 class ArchiveSource(Spec):

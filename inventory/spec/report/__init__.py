@@ -9,7 +9,7 @@ from inventory.spec.lab import Lab
 from inventory.spec.language.nodes import Memory, Virtual
 from inventory.spec.language.sources import GitSource
 from inventory.spec.report.drawing import draw
-from inventory.spec.report.serves import gpu, serves
+from inventory.spec.report.serves import serves
 from inventory.spec.report.text import WIDTH, table
 from inventory.spec.topology.links import End, Link
 
@@ -79,7 +79,8 @@ def _nodes(lab: Lab) -> Iterator[str]:
 
 
 def _memory(memory: Memory) -> str:
-    parts = [f"{memory.installed}GiB" if memory.installed else "", f"GPU {size}GiB" if (size := gpu(memory)) else ""]
+    gpu = memory.for_models
+    parts = [f"{memory.installed}GiB" if memory.installed else "", f"GPU {gpu}GiB" if gpu else ""]
     return ", ".join(part for part in parts if part)
 
 

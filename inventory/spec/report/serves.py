@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from inventory.spec import units
 from inventory.spec.lab import Lab
-from inventory.spec.language.nodes import RESERVE, Memory
 from inventory.spec.language.serves import Serve
 from inventory.spec.report.text import fill, listed, table
 from inventory.spec.topology.ways import Way
@@ -15,20 +14,16 @@ from inventory.spec.topology.ways import Way
 def serves(lab: Lab) -> Iterator[str]:
     """By name."""
     for name, serve in sorted(lab.spec.serves.items()):
-        yield f"  {name}: {serve.model}, {serve.context} tokens"
+        slots = f" in {serve.slots} slot{'s' if serve.slots > 1 else ''}" if serve.slots else ""
+        yield f"  {name}: {serve.model}, {serve.context} tokens{slots}"
         yield from fill(4, ["API", *_api(lab, serve)])
         yield from table(4, [("controller", serve.controller, "", "", ""), *_workers(lab, name, serve)])
         yield from _memory(lab, serve)
         yield from fill(4, ["runs", units.llama_server(name), "on", serve.controller])
         if serve.workers:
             yield from fill(4, ["runs", units.RPC_SERVER, "on", *listed(serve.workers)])
-
-
-def gpu(memory: Memory) -> int | None:
-    """GiB that the GPU may use; None where the file does not say enough."""
-    if memory.gpu is not None or memory.installed is None:
-        return memory.gpu
-    return max(0, memory.installed - (RESERVE if memory.reserve is None else memory.reserve))
+        if serve.cache:
+            yield from fill(4, f"each worker keeps at most {serve.cache}GiB of the weights that it was sent".split())
 
 
 def _api(lab: Lab, serve: Serve) -> list[str]:
@@ -52,7 +47,7 @@ def _path(way: Way) -> str:
 
 
 def _memory(lab: Lab, serve: Serve) -> Iterator[str]:
-    sizes = [gpu(lab.node(node).memory) for node in (serve.controller, *serve.workers)]
+    sizes = [lab.node(node).memory.for_models for node in (serve.controller, *serve.workers)]
     known = [size for size in sizes if size is not None]
     if len(known) == len(sizes):
         parts = f"together ({' + '.join(map(str, known))})" if len(known) > 1 else ""

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 
 from inventory.spec.draft import Draft
 from inventory.spec.errors import Problem
-from inventory.spec.rules import links, nodes, ranges, serves
+from inventory.spec.rules import links, nodes, ranges, serves, sources
 
-RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (*nodes.RULES, *ranges.RULES, *links.RULES, *serves.RULES)
+RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
+    *(*nodes.RULES, *ranges.RULES, *links.RULES, *serves.RULES, *sources.RULES),
+)
 
 
 def check(draft: Draft) -> Iterator[Problem]:

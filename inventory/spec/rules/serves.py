@@ -11,6 +11,9 @@ from inventory.spec.errors import Path, Problem, did_you_mean, quoted
 MOST_WORKERS = 16
 """llama.cpp's GGML_RPC_MAX_SERVERS (ggml/include/ggml-rpc.h): a 17th endpoint aborts llama-server."""
 
+LEAST_CONTEXT = 256
+"""Tokens for a request, as `context` for all of them."""
+
 
 def _known(draft: Draft) -> Iterator[Problem]:
     for name, serve in draft.serves.items():
@@ -127,4 +130,20 @@ def _binds(draft: Draft) -> Iterator[Problem]:
             yield ("serves", name, "bind"), f"{text}127.0.0.1 or 0.0.0.0"
 
 
-RULES = (_known, _workers, _reachable, _shared, _ports, _binds)
+def _slots(draft: Draft) -> Iterator[Problem]:
+    for name, serve in draft.serves.items():
+        if serve.slots and serve.context and serve.context // serve.slots < LEAST_CONTEXT:
+            each = f"{serve.context} tokens of context for {serve.slots} slots are {serve.context // serve.slots} each"
+            yield (
+                ("serves", name, "slots"),
+                f"{each}, at least {LEAST_CONTEXT} are needed: fewer slots, or more context",
+            )
+
+
+def _caches(draft: Draft) -> Iterator[Problem]:
+    for name, serve in draft.serves.items():
+        if serve.cache and serve.workers == ():
+            yield ("serves", name, "cache"), f"{serve.cache}GiB is for workers, and there are none; leave it out"
+
+
+RULES = (_known, _workers, _reachable, _shared, _ports, _binds, _slots, _caches)

@@ -1,0 +1,89 @@
+"""The guard of a node: what it looks after, its program, its unit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from inventory.spec import Lab, units
+from roles.guard.program.seen import Config, Server, Worker
+from roles.lib import layout
+from roles.lib.paths import Absent, Directory, File
+from roles.lib.render import render
+from roles.lib.units import Service, revision
+from roles.llama_server.plan import LlamaServer
+from roles.llama_server.plan import plan as llama_servers
+from roles.rpc_server.plan import UNIT as RPC
+from roles.rpc_server.plan import plan as rpc_server
+
+UNIT = units.GUARD
+UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+CONFIG = f"{layout.ETC}/guard.json"
+FOLDER = f"{layout.PROGRAMS}/guard"
+PROGRAMS = f"{FOLDER}/*.py"
+"""Whatever else matches is of an older version."""
+
+HERE = Path(__file__).parent
+
+QUIET_CPU, QUIET_GPU = 15.0, 60.0
+"""Seconds without any sign of life, with something to do, after which a server is dead. Who computes on the CPU uses
+it. Who waits for a GPU may do nothing at all, and a controller whose workers compute hears nothing from them: for 512
+tokens of a prompt at 20 tokens/s that is 25 s."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """servers: whose API keys it needs."""
+
+    config: Config
+    servers: tuple[LlamaServer, ...]
+
+
+def plan(lab: Lab, name: str) -> Guard | None:
+    """None where the node neither serves nor lends anything."""
+    servers, rpc = llama_servers(lab, name), rpc_server(lab, name)
+    if not servers and rpc is None:
+        return None
+    worker = Worker(RPC, rpc.endpoint, _quiet(rpc.release.backend)) if rpc is not None else None
+    return Guard(Config(name, worker, tuple(map(_server, servers)), lines()), servers)
+
+
+def _server(server: LlamaServer) -> Server:
+    host = "127.0.0.1" if server.bind.is_unspecified else str(server.bind)
+    quiet = QUIET_GPU if server.workers else _quiet(server.release.backend)
+    return Server(server.unit, server.serve, host, server.port, server.workers, quiet)
+
+
+def _quiet(backend: str) -> float:
+    return QUIET_CPU if backend == "cpu" else QUIET_GPU
+
+
+@cache
+def lines() -> tuple[str, ...]:
+    """Of a journal, that mean a lost device."""
+    return tuple(each["part"] for each in yaml.safe_load((HERE / "data/lines.yml").read_text())["lines"])
+
+
+@cache
+def program() -> tuple[File, ...]:
+    """As it is placed on a node."""
+    return tuple(File(f"{FOLDER}/{path.name}", path.read_text()) for path in sorted((HERE / "program").glob("*.py")))
+
+
+def unit(guard: Guard, keys: tuple[str, ...]) -> tuple[tuple[Directory | File, ...], Service]:
+    """All its files, and the service that should run from them. keys: digests; another key is another revision."""
+    files = (*program(), File(CONFIG, json.dumps(asdict(guard.config), indent=1) + "\n"))
+    values = {"guard": guard, "programs": layout.PROGRAMS}
+    text = render("guard/guard.service.j2", revision="", **values)
+    digest = revision(text, *keys, *(each.sha256 for each in files))
+    written = File(UNIT_PATH, render("guard/guard.service.j2", revision=digest, **values))
+    return (Directory(FOLDER), *files, written), Service(UNIT, digest)
+
+
+def remains() -> tuple[Absent, ...]:
+    """What a node has no use for that is nobody's any more, but for the unit."""
+    return (*(Absent(each.path) for each in program()), Absent(CONFIG))

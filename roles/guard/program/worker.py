@@ -1,0 +1,54 @@
+"""What is wrong with this node's RPC server, by what can be seen without connecting to it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .decide import Complaint
+from .life import Life
+from .seen import Sight, Worker
+
+FAILED, FROZEN, DEAF, MUTE, DOOR = 5.0, 10.0, 60.0, 300.0, 10.0
+"""Patience in seconds. DEAF: a GPU is set up before it listens. MUTE: it computes, or spins."""
+
+SILENT = 20.0
+"""Seconds without a byte from a controller, after which it may be gone."""
+
+
+def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
+    if sight.unit.active == "failed":
+        yield Complaint("failed", "systemd has given it up", FAILED)
+    if sight.unit.active != "active" or sight.process is None:
+        return
+    if sight.process.state == "T":
+        yield Complaint("frozen", "its process is stopped (state T)", FROZEN)
+    if not any(socket.local == worker.endpoint for socket in sight.owned("LISTEN")):
+        yield Complaint("deaf", f"it runs, but does not listen at {worker.endpoint}", DEAF)
+    served = [socket for socket in sight.owned("ESTAB") if socket.local == worker.endpoint]
+    waiting = sum(socket.unread for socket in served)
+    if waiting and life.worked < now:
+        said = f"{waiting} bytes from {served[0].peer} wait to be read"
+        if life.moved < now:
+            yield Complaint("stuck", f"{said}, and it does nothing", worker.quiet)
+        yield Complaint("mute", f"{said}, and it reads none of them", MUTE)
+    yield from _ghost(worker, sight)
+
+
+def _ghost(worker: Worker, sight: Sight) -> Iterator[Complaint]:
+    """It serves a controller that is gone (power off, cable out) and lets nobody else in, for there is no timer on a
+    connection that only waits. Keepalive ends that one; this is for where it could not be put on it (see act.py)."""
+    own = sight.owned("ESTAB")
+    door = [
+        socket
+        for socket in sight.sockets
+        if socket.state == "ESTAB" and socket.local == worker.endpoint and socket not in own
+    ]
+    if door and any(socket.silent >= SILENT and not socket.keepalive for socket in own):
+        yield Complaint("ghost", f"{door[0].peer} is not let in, and {own[0].peer}, which is, says nothing", DOOR)
+
+
+def note(worker: Worker, sight: Sight) -> str:
+    """What is wrong, and restarting does not mend; empty where nothing is."""
+    if sight.unit.active != "active" and sight.holder:
+        return f"cannot listen at {worker.endpoint}, which {sight.holder} holds; end that, or choose another rpc_port"
+    return ""

@@ -1,0 +1,113 @@
+"""A cluster that survives its parts: what breaks comes back by itself, in bounded time, and answers as before.
+
+Each fault is done to a bare llama.cpp on the same hosts first (where that is more than a program that is not started
+again). With HALOFLEET_DOCS=true the figures are written into docs/faults.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.lab.faults import CONTROLLER, FAULTS, OURS, Cluster, Fault, bare, long_answer, put_away
+from tests.lab.harness import ROOT, Lab, make_lab
+
+PAGE = ROOT / "docs/faults.md"
+SETTLE = 90.0
+LOOK = 20.0
+"""Seconds that a bare one is looked at."""
+
+Rows = dict[str, tuple[str, float]]
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
+    found = make_lab(tmp_path_factory.mktemp("faults"), "faults-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
+    found.down().ok()
+    found.up().ok()
+    found.cluster().ok()
+    yield found
+    found.down().ok()
+
+
+@pytest.fixture(scope="module")
+def cluster(hosts: Lab) -> Cluster:
+    found = Cluster(hosts, *OURS, (hosts.home() / "labs/test/chat.key").read_text().split()[0])
+    found.right = found.ask(30)
+    assert found.ask(30) == found.right, "greedy"
+    return found
+
+
+@pytest.fixture(scope="module")
+def loading(cluster: Cluster) -> float:
+    """Seconds from a server's start to its first answer."""
+    cluster.lab.ssh(CONTROLLER, f"systemctl restart --no-block {OURS[0]}")
+    time.sleep(0.5)
+    return cluster.answers(SETTLE)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[Rows]:
+    found: Rows = {}
+    yield found
+    print("\n" + table(found))
+    if os.environ.get("HALOFLEET_DOCS") == "true":
+        write(PAGE, found)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[each.name.replace(" ", "-") for each in FAULTS])
+def test_it_answers_again(cluster: Cluster, loading: float, rows: Rows, fault: Fault) -> None:
+    without = on_bare(cluster, fault) if fault.bare else ""
+    cluster.answers(SETTLE)
+    if fault.busy:
+        long_answer(cluster)
+    fault.there(cluster)
+    took = cluster.answers(loading + fault.seconds)
+    print(f"{fault.name}: {took:.1f} s")
+    rows[fault.name] = (without, took)
+
+
+def on_bare(cluster: Cluster, fault: Fault) -> str:
+    """What becomes of it, in a few words."""
+    other = bare(cluster.lab)
+    other.right = cluster.right
+    try:
+        other.answers(SETTLE)
+        if fault.busy:
+            long_answer(other)
+        fault.there(other)
+        return verdict(other)
+    finally:
+        put_away(cluster.lab)
+
+
+def verdict(other: Cluster) -> str:
+    try:
+        other.answers(LOOK)
+    except AssertionError:
+        pass
+    else:
+        return "goes on"
+    state = other.state()
+    if "active" not in state.split():
+        return "its server is gone" + (" (SIGABRT)" if "6" in state.split() else "")
+    health = requests.get(f"http://{other.lab.addresses[CONTROLLER]}:8080/health", timeout=5)
+    return f"hangs, and /health says {health.status_code}"
+
+
+def table(found: Rows) -> str:
+    lines = ["| Fault | A bare llama.cpp | halofleet answers again after |", "|---|---|---|"]
+    for name, (without, took) in found.items():
+        lines.append(f"| {name} | {without or 'is not started again'} | {took:.0f} s |")
+    return "\n".join(lines) + "\n"
+
+
+def write(page: Path, found: Rows) -> None:
+    head, mark, _ = page.read_text().partition("<!-- written by the test -->\n")
+    page.write_text(head + mark + table(found))
