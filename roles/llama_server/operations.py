@@ -14,7 +14,7 @@ from roles.lib.units import UnitStates, changes, restart
 from roles.llama_cpp import artifact
 from roles.llama_server import keys
 from roles.llama_server.facts import KeyState
-from roles.llama_server.plan import WAITS, LlamaServer, unit
+from roles.llama_server.plan import CHECKS, WAITS, LlamaServer, unit
 from roles.models.held import held
 
 
@@ -51,7 +51,7 @@ def serving(server: LlamaServer, renew: bool = False) -> Commands:
     server = replace(server, model_path=model.file)
     key = keys.chosen(server) or keys.local_digest(server)
     file, service = unit(server, flags, key, model.identity)
-    yield from paths._inner((WAITS, file) if server.workers else (file,))
+    yield from paths._inner((CHECKS, *((WAITS,) if server.workers else ()), file))
     state = look(host, UnitStates, units=(server.unit,))
     commands = list(changes((service,), state, renew=renew))
     gone = lost(server.workers, state[server.unit].connections, board(host.state, WORKERS))

@@ -21,7 +21,14 @@ from roles.models.plan import model
 
 PATTERN = units.LLAMA_SERVERS
 
-WAITS = File(f"{layout.PROGRAMS}/await_workers.py", Path(__file__).with_name("await_workers.py").read_text(), "755")
+
+def _program(name: str) -> File:
+    return File(f"{layout.PROGRAMS}/{name}", Path(__file__).with_name(name).read_text(), "755")
+
+
+CHECKS, WAITS = _program("check_model.py"), _program("await_workers.py")
+"""What runs before a server."""
+
 WAIT_SECONDS = 60
 """For workers that do not answer, before systemd tries again."""
 
@@ -172,6 +179,8 @@ def unit(server: LlamaServer, flags: frozenset[str], key_sha256: str, model: str
         "binary": f"{server.release.link}/bin/llama-server",
         "worker_binary": f"{server.release.link}/bin/ggml-rpc-server",
         "workers": tuple(zip(server.lenders, server.workers, strict=True)),
+        "checks": CHECKS.path,
+        "model_file": quoted(server.model_path),
         "waits": WAITS.path,
         "wait_seconds": WAIT_SECONDS,
         "lines": lines(arguments(server, flags)),

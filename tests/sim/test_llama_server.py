@@ -31,7 +31,8 @@ FRESH = MAKE.format("{ head -c 32 /dev/urandom | base64 -w 0 | tr +/ -_ | tr -d 
 KNOWN = MAKE.format("base64 -d")
 ADOPT = f"base64 -w 0 {KEY}"
 WAITS = "write /opt/halofleet/lib/await_workers.py 755 root:root"
-START = ("serving chat", [WAITS, WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
+CHECKS = "write /opt/halofleet/lib/check_model.py 755 root:root"
+START = ("serving chat", [CHECKS, WAITS, WRITE, f"systemctl enable --quiet {NAME}", f"restart {NAME}"])
 
 
 def local_key() -> str:
