@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import requests
 
-from tests.lab.faults import CONTROLLER, FAULTS, OURS, Cluster, Fault, bare, long_answer, put_away
+from tests.lab.breaking import FAULTS
+from tests.lab.faults import CACHE, CONTROLLER, OURS, Cluster, Fault, bare, long_answer, put_away
 from tests.lab.harness import ROOT, Lab, make_lab
 
 PAGE = ROOT / "docs/faults.md"
@@ -23,12 +26,14 @@ SETTLE = 90.0
 LOOK = 20.0
 """Seconds that a bare one is looked at."""
 
+T = TypeVar("T")
 Rows = dict[str, tuple[str, float]]
 
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[Lab]:  # noqa: ARG001
     found = make_lab(tmp_path_factory.mktemp("faults"), "faults-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6])
+    found.yml.write_text(found.yml.read_text().replace("    context: 2048", "    context: 2048\n    cache: 1GiB"))
     found.down().ok()
     found.up().ok()
     found.cluster().ok()
@@ -38,7 +43,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory, may_boot: None) -> Iterator[
 
 @pytest.fixture(scope="module")
 def cluster(hosts: Lab) -> Cluster:
-    found = Cluster(hosts, *OURS, (hosts.home() / "labs/test/chat.key").read_text().split()[0])
+    found = Cluster(hosts, *OURS, (hosts.home() / "labs/test/chat.key").read_text().split()[0], CACHE)
     found.right = found.ask(30)
     assert found.ask(30) == found.right, "greedy"
     return found
@@ -65,38 +70,41 @@ def rows() -> Iterator[Rows]:
 def test_it_answers_again(cluster: Cluster, loading: float, rows: Rows, fault: Fault) -> None:
     without = on_bare(cluster, fault) if fault.bare else ""
     cluster.answers(SETTLE)
-    if fault.busy:
-        long_answer(cluster)
-    fault.there(cluster)
-    took = cluster.answers(loading + fault.seconds)
-    print(f"{fault.name}: {took:.1f} s")
+    took = broken(cluster, fault, lambda: cluster.answers(loading + fault.seconds))
+    print(f"{fault.name}: {without or 'nobody'}; {took:.1f} s")
     rows[fault.name] = (without, took)
 
 
 def on_bare(cluster: Cluster, fault: Fault) -> str:
     """What becomes of it, in a few words."""
-    other = bare(cluster.lab)
-    other.right = cluster.right
+    other = bare(cluster.lab, cluster.right)
     try:
         other.answers(SETTLE)
-        if fault.busy:
-            long_answer(other)
-        fault.there(other)
-        return verdict(other)
+        return broken(other, fault, lambda: verdict(other))
     finally:
         put_away(cluster.lab)
 
 
-def verdict(other: Cluster) -> str:
+def broken(cluster: Cluster, fault: Fault, look: Callable[[], T]) -> T:
+    if fault.busy:
+        long_answer(cluster)
     try:
-        other.answers(LOOK)
-    except AssertionError:
-        pass
-    else:
-        return "goes on"
-    state = other.state()
-    if "active" not in state.split():
-        return "its server is gone" + (" (SIGABRT)" if "6" in state.split() else "")
+        fault.there(cluster)
+        return look()
+    finally:
+        if fault.after:
+            fault.after(cluster)
+
+
+def verdict(other: Cluster) -> str:
+    end = time.monotonic() + LOOK
+    while time.monotonic() < end:
+        state = other.state()
+        if "active" not in state:
+            return "its server is gone" + (" (SIGABRT)" if "6" in state else "")
+        with suppress(requests.RequestException, ValueError, KeyError):
+            return "goes on" if other.ask(5) == other.right else "answers, and wrongly"
+        time.sleep(0.3)
     health = requests.get(f"http://{other.lab.addresses[CONTROLLER]}:8080/health", timeout=5)
     return f"hangs, and /health says {health.status_code}"
 
