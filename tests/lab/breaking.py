@@ -75,8 +75,7 @@ def _model(cluster: Cluster, spoil: str) -> None:
     path = json.loads(cluster.lab.ssh(CONTROLLER, MODEL))
     cluster.lab.ssh(CONTROLLER, f"cp -p --reflink=auto {path} {path}.kept; f={path}; {spoil}")
     try:
-        cluster.signal("KILL", CONTROLLER)
-        cluster.again()
+        cluster.anew(CONTROLLER)
         time.sleep(8)
     finally:
         cluster.lab.ssh(CONTROLLER, f"mv -f {path}.kept {path}")
@@ -94,16 +93,14 @@ def _piece(cluster: Cluster, spoil: str) -> None:
     """Of the last worker's cache: the output layer, all that the shipped model has above 10 MiB. Both programs are
     started anew over it."""
     cluster.lab.ssh("halo3", f"for f in {cluster.cache}/*; do {spoil}; done")
-    cluster.signal("KILL", CONTROLLER)
-    cluster.again()
+    cluster.anew("halo3", CONTROLLER)
 
 
 def _full(cluster: Cluster) -> None:
     """The piece does not fit, is written in half, and found by the next start."""
     cluster.lab.ssh("halo3", f"mount -t tmpfs -o size=8m,mode=777 none {cluster.cache}")
     for _ in range(2):
-        cluster.signal("KILL", "halo3", CONTROLLER)
-        cluster.again()
+        cluster.anew("halo3", CONTROLLER)
         cluster.answers(60)
 
 
@@ -123,7 +120,7 @@ def _another_commit(cluster: Cluster, seconds: float) -> None:
         f"systemd-run --quiet --collect --unit=between python3 /run/another.py {way.destination} {PORT} 50999",
     )
     try:
-        cluster.again()
+        cluster.anew(CONTROLLER)
         time.sleep(seconds)
     finally:
         cluster.lab.ssh(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,15 +25,15 @@ CACHE, BARE_CACHE = "/var/cache/halofleet/rpc", "/var/lib/bare"
 
 @dataclass
 class Cluster:
-    """A server and its workers. server, worker: their units. key: of the API. again: starts the server anew where
-    nobody else does; cache: where its workers keep what they were sent."""
+    """A server and its workers. server, worker: their units. key: of the API. cache: where its workers keep what
+    they were sent. starts: shell that starts what belongs on a host, where nobody else does."""
 
     lab: Lab
     server: str
     worker: str
     key: str
     cache: str
-    again: Callable[[], None] = lambda: None
+    starts: Mapping[str, str] = field(default_factory=dict)
     right: str = ""
     """What it answers, where nothing is wrong with it."""
 
@@ -61,11 +61,18 @@ class Cluster:
 
     def pid(self, host: str) -> str:
         unit = self.server if host == CONTROLLER else self.worker
-        return self.lab.ssh(host, f"systemctl show -p MainPID --value {unit}").strip()
+        found = self.lab.ssh(host, f"systemctl show -p MainPID --value {unit}").strip()
+        assert found != "0", f"{unit} does not run"
+        return found
 
     def signal(self, name: str, *hosts: str) -> None:
         for host in hosts:
             self.lab.ssh(host, f"kill -{name} {self.pid(host)}")
+
+    def anew(self, *hosts: str) -> None:
+        """What runs there is killed and started again, if only by hand."""
+        for host in hosts:
+            self.lab.ssh(host, self.starts[host] if self.starts else f"kill -KILL {self.pid(host)}")
 
     def state(self) -> list[str]:
         """The server's, in systemd's words: ActiveState, Result, ExecMainStatus, in an order of its own."""
@@ -77,19 +84,17 @@ def bare(lab: Lab, right: str) -> Cluster:
     """As the guides have it: each program started once, with the flags of our units. Ours are stopped."""
     for host in (CONTROLLER, *WORKERS):
         lab.ssh(host, "systemctl stop halofleet-guard " + (OURS[0] if host == CONTROLLER else OURS[1]))
+    starts = {}
     for way in load(lab.yml).ways("chat"):
-        cache = f"rm -rf {BARE_CACHE}; mkdir {BARE_CACHE}; "
-        program = f"--setenv=LLAMA_CACHE={BARE_CACHE} {BIN}/ggml-rpc-server --host {way.destination} --port {PORT}"
-        lab.ssh(way.into.node, cache + started("bare-worker", f"{program} --cache"))
+        environment = f"--setenv=LLAMA_CACHE={BARE_CACHE}"
+        program = f"{environment} {BIN}/ggml-rpc-server --host {way.destination} --port {PORT} --cache"
+        starts[way.into.node] = started("bare-worker", program)
     command = lab.ssh(CONTROLLER, f"systemctl cat {OURS[0]} | sed -n '/^ExecStart=/,/[^\\\\]$/p'")
     words = command.replace("ExecStart=", "").replace("\\\n", " ").split()
-    start = started("bare-server", " ".join(words[: words.index("--api-key-file")]))
-
-    def again() -> None:
-        lab.ssh(CONTROLLER, start)
-
-    again()
-    return Cluster(lab, "bare-server", "bare-worker", "none", f"{BARE_CACHE}/rpc", again, right)
+    starts[CONTROLLER] = started("bare-server", " ".join(words[: words.index("--api-key-file")]))
+    for host, start in starts.items():
+        lab.ssh(host, f"rm -rf {BARE_CACHE}; mkdir {BARE_CACHE}; {start}")
+    return Cluster(lab, "bare-server", "bare-worker", "none", f"{BARE_CACHE}/rpc", starts, right)
 
 
 def started(unit: str, program: str) -> str:
