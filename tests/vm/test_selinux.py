@@ -47,6 +47,7 @@ serves:
 PLACED = "/etc /opt /boot /var/lib/halofleet"
 
 MINUTES_TO_ANSWER = 5
+SECONDS_OF_PATIENCE = 20
 
 STATE = """\
 find /etc/systemd /etc/halofleet \\( -type f -o -type l \\) -printf '%p %y %m %u %g %l %T@ %Z\\n' | sort
@@ -211,6 +212,21 @@ def test_after_a_reboot_it_serves_again(
     for machine in pair:
         assert machine.ssh("getenforce").strip() == "Enforcing"
         assert new(machine, before) == ""
+
+
+def test_a_clock_that_jumps_restarts_nothing(lab: Lab, pair: tuple[Machine, Machine]) -> None:
+    """Ahead, and further back than it was; on both, with as long after each as the guard is patient with anything."""
+    show = "systemctl show -p Id -p InvocationID 'halofleet-*.service'"
+    was = [machine.ssh(show) for machine in pair]
+    for jump in ("+3 hours", "-6 hours", "+3 hours"):
+        for machine in pair:
+            machine.ssh(f"date -s '{jump}'")
+        time.sleep(SECONDS_OF_PATIENCE)
+        assert complete(lab) >= 1
+    assert [machine.ssh(show) for machine in pair] == was
+    for machine in pair:
+        state = json.loads(machine.ssh("cat /run/halofleet/guard.json"))
+        assert [unit["deeds"] for unit in state["units"]] == [[]], state
 
 
 @pytest.mark.usefixtures("lab")
