@@ -97,6 +97,7 @@ def test_another_key_restarts_it(stages: Stages) -> None:
     before = sim.systemd.units[NAME].invocation
     path = stage.home.folder / "chosen.key"
     path.write_text("a-key-that-the-user-has-chosen\n")
+    path.chmod(0o600)
     stage.change(serves__chat__api_key_file=str(path))
     stage.run("llama_server", sim)
     assert stage.run("guard", sim).flat == [f"write {PATH} 644 root:root", "systemctl daemon-reload", f"restart {NAME}"]
