@@ -23,6 +23,9 @@ from roles.rpc_server.plan import plan as rpc_server
 UNIT = units.GUARD
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 CONFIG = f"{layout.ETC}/guard.json"
+STATE = "/run/halofleet/guard.json"
+"""What it thinks of the services, what it has done and when: written anew with every look."""
+
 FOLDER = f"{layout.PROGRAMS}/guard"
 PROGRAMS = f"{FOLDER}/*.py"
 """Whatever else matches is of an older version."""
@@ -41,6 +44,12 @@ class Guard:
 
     config: Config
     servers: tuple[LlamaServer, ...]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """That it looks after."""
+        worker = (self.config.worker.unit,) if self.config.worker else ()
+        return (*worker, *(each.unit for each in self.config.servers))
 
 
 def plan(lab: Lab, name: str) -> Guard | None:

@@ -1,4 +1,5 @@
-"""Whether a node runs what the inventory says. Pure; the links are judged by roles/link_proof."""
+"""Whether a node runs what the inventory says. Pure; the links are judged by roles/link_proof, and what its guard says
+by roles/guard."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from roles.doctor.box import Box
 from roles.doctor.checks import upgraded
 from roles.doctor.judge import say
 from roles.doctor.patient import Patient
+from roles.guard.facts import Sight as Guarded
+from roles.guard.judge import judge as judge_guard
+from roles.guard.plan import UNIT as GUARD
 from roles.lib.finding import WORST_FIRST, Finding, Severity
 from roles.lib.units import UnitState
 from roles.status.plan import Wanted, comparable
@@ -20,7 +24,12 @@ NAMED = 3
 
 
 def judge(
-    wanted: Wanted, units: Mapping[str, UnitState], programs: Sight, health: Mapping[str, int | None], box: Box
+    wanted: Wanted,
+    units: Mapping[str, UnitState],
+    programs: Sight,
+    health: Mapping[str, int | None],
+    box: Box,
+    guard: Guarded,
 ) -> list[Finding]:
     """health: by serve, the status of its API's /health; None where nobody answers."""
     patient = Patient(box, wanted.box, wanted.box.kernel and not box.container)
@@ -44,6 +53,9 @@ def judge(
             fix = f"wait where it loads; else journalctl -u {server.unit}"
             severity: Severity = "warn" if status == 503 else "stop"
             found.append(Finding(f"API of {server.serve}", severity, wanted.node, seen, "ready", fix))
+    # One that does not run has been named above, and what it said before is not so any more.
+    if units.get(GUARD, UnitState()).active == "active":
+        found += judge_guard(wanted.node, wanted.guarded, guard)
     return found
 
 

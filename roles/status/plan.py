@@ -10,7 +10,9 @@ from roles.doctor.judge import UNKNOWN, expected
 from roles.doctor.look import Boxes
 from roles.doctor.patient import Expected
 from roles.firewall.plan import UNIT as FIREWALL
+from roles.guard.facts import GuardStates
 from roles.guard.plan import UNIT as GUARD
+from roles.guard.plan import plan as guard_plan
 from roles.lib.remote import Question
 from roles.lib.units import UnitStates
 from roles.link_proof.facts import Sights as Links
@@ -26,12 +28,14 @@ from roles.verify.plan import plan as check_plan
 
 @dataclass(frozen=True)
 class Wanted:
-    """Of a node. units: that should be there and run. questions: all that it is asked, in one remote command."""
+    """Of a node. units: that should be there and run. guarded: that its guard looks after. questions: all that it is
+    asked, in one remote command."""
 
     node: str
     check: Check
     proof: Proof
     units: tuple[str, ...]
+    guarded: tuple[str, ...] = ()
     box: Expected = UNKNOWN
 
     @property
@@ -42,6 +46,7 @@ class Wanted:
             Question(Programs, {"units": serving, "releases": self.check.releases}),
             Question(Links, {"proof": self.proof}),
             Question(Boxes),
+            Question(GuardStates),
         )
 
 
@@ -49,8 +54,10 @@ def plan(lab: Lab, name: str) -> Wanted:
     check = check_plan(lab, name)
     rpc = ((RPC, RPC_CACHE) if check.rpc.cache else (RPC,)) if check.rpc else ()
     serving = (*(server.unit for server in check.servers), *rpc)
-    ours = (GUARD, FIREWALL) if serving else (FIREWALL,)
-    return Wanted(name, check, proof_plan(lab, name), (*serving, *ours), expected(lab, name))
+    guard = guard_plan(lab, name)
+    ours = (GUARD, FIREWALL) if guard else (FIREWALL,)
+    guarded = guard.units if guard else ()
+    return Wanted(name, check, proof_plan(lab, name), (*serving, *ours), guarded, expected(lab, name))
 
 
 def comparable(check: Check) -> Check:

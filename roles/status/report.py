@@ -6,16 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any
 
 from roles.doctor.box import KIB_PER_GIB, Box
+from roles.guard.facts import Sight as Guarded
 from roles.lib.finding import WORST_FIRST, Finding
 from roles.lib.units import UnitState
-from roles.link_proof import record
-from roles.link_proof.facts import Answer, Sight
-from roles.link_proof.plan import Pair, Peer, Proof, Wire
+from roles.link_proof.facts import Sight
+from roles.link_proof.plan import Pair, Proof
 from roles.link_proof.speed import Speed
+from roles.status import links
 from roles.status.plan import Wanted
 from roles.verify.facts import Sight as Programs
 
@@ -41,6 +41,7 @@ class Node:
     links: Sight
     box: Box
     health: Mapping[str, int | None]
+    guard: Guarded
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,15 @@ class Report:
     speeds: Mapping[Pair, Speed]
     findings: list[Finding]
 
+    @property
+    def links(self) -> list[dict[str, Any]]:
+        return list(links.described(self.proofs, self.sights, self.speeds))
+
 
 def as_json(report: Report) -> str:
     document = {
         "nodes": [_node(node, report.sights) for node in report.nodes],
-        "links": list(_links(report)),
+        "links": report.links,
         "findings": [asdict(finding) for finding in report.findings],
     }
     return json.dumps(document, indent=2) + "\n"
@@ -67,8 +72,7 @@ def as_text(report: Report) -> str:
     lines: list[str] = []
     for node in (_node(each, report.sights) for each in report.nodes):
         lines += _node_lines(node)
-    links = list(_links(report))
-    lines += ["links:", *map(_link_line, links)] if links else []
+    lines += ["links:", *map(links.line, report.links)] if report.links else []
     for finding in report.findings:
         lines.append(f"{finding.severity:<4}  {finding.node}: {finding.rule}: {finding.seen}")
         lines += [f"      {key}: {getattr(finding, key)}" for key in ("expected", "fix")]
@@ -103,10 +107,8 @@ def _node(node: Node, sights: Mapping[str, Sight]) -> dict[str, Any]:
             }
             for release in check.releases
         ],
-        "units": [
-            {"unit": name, "active": unit.active, "sub": unit.sub, "enabled": unit.file, "program": unit.exe}
-            for name, unit in ((name, node.units.get(name, UnitState())) for name in node.wanted.units)
-        ],
+        "units": [_unit(node, name, node.units.get(name, UnitState())) for name in node.wanted.units],
+        "guard": _guard(node.guard) if node.wanted.guarded else None,
         "serves": [
             {
                 "serve": server.serve,
@@ -119,6 +121,19 @@ def _node(node: Node, sights: Mapping[str, Sight]) -> dict[str, Any]:
         ],
         "lends": {"serve": check.rpc.serve, "endpoint": check.rpc.endpoint} if check.rpc else None,
     }
+
+
+def _unit(node: Node, name: str, unit: UnitState) -> dict[str, Any]:
+    """guard: its word for it, while that is news; None where it has none."""
+    words = {each.unit: each.state for each in node.guard.state.units} if node.guard.fresh and node.guard.state else {}
+    about = {"unit": name, "active": unit.active, "sub": unit.sub, "enabled": unit.file, "program": unit.exe}
+    return about | {"guard": words.get(name)}
+
+
+def _guard(sight: Guarded) -> dict[str, Any]:
+    """age: seconds since it has written what follows."""
+    said = asdict(sight.state) if sight.state else {"time": None, "trouble": f"its state {sight.why}", "units": []}
+    return {"age": sight.age} | said
 
 
 def _node_lines(node: dict[str, Any]) -> Iterator[str]:
@@ -136,7 +151,8 @@ def _node_lines(node: dict[str, Any]) -> Iterator[str]:
     if node["lends"]:
         yield f"  lends its memory to {node['lends']['serve']} at {node['lends']['endpoint']}"
     for unit in node["units"]:
-        yield f"  {unit['unit']}: {unit['active']} ({unit['sub']})"
+        guard = f"; guard: {unit['guard']}" if unit["guard"] else ""
+        yield f"  {unit['unit']}: {unit['active']} ({unit['sub']}){guard}"
     if node["gpu"]:
         gtt, vram = (node[key] / KIB_PER_GIB / 1024 for key in ("gtt_bytes", "vram_bytes"))
         yield f"  GPU {node['gpu']}: GTT {gtt:.2f} GiB, VRAM {vram:.2f} GiB, ttm.pages_limit {node['pages_limit']}"
@@ -144,63 +160,3 @@ def _node_lines(node: dict[str, Any]) -> Iterator[str]:
         yield f"  booted with: {node['cmdline']}"
     for domain, level in node["usb4_security"].items():
         yield f"  USB4 {domain}: security {level}: {SECURITY.get(level, 'a level that is not known here')}"
-
-
-def _links(report: Report) -> Iterator[dict[str, Any]]:
-    """Every pair of neighbours once, seen from the first of them that answered; then the ways through others."""
-    seen: set[frozenset[tuple[str, str]]] = set()
-    for node, sight in sorted(report.sights.items()):
-        for wire in report.proofs[node].wires:
-            for peer in wire.peers:
-                ends = frozenset({(node, wire.interface), (peer.node, peer.interface)})
-                if ends not in seen:
-                    seen.add(ends)
-                    yield _link(report, node, sight, wire, peer)
-        for far in report.proofs[node].far:
-            answer = sight.answers.get((far.interface, far.address), Answer())
-            ends_said = {"from": f"{node} {far.source}", "to": f"{far.node} {far.address}"}
-            yield {"link": f"through {', '.join(far.via)}"} | ends_said | _reached(answer)
-
-
-def _link(report: Report, node: str, sight: Sight, wire: Wire, peer: Peer) -> dict[str, Any]:
-    answer = sight.answers.get((wire.interface, peer.address), Answer())
-    found: dict[str, Any] = {
-        "link": wire.link,
-        "from": f"{node} {wire.interface} {wire.address}",
-        "to": f"{peer.node} {peer.interface} {peer.address}",
-    }
-    found |= _reached(answer)
-    found["usb4"] = dict(sight.usb4.get(wire.interface, {}))
-    nodes = {node, peer.node}
-    for pair, speed in report.speeds.items():
-        if pair.link == wire.link and nodes == {pair.sender.node, pair.receiver.node}:
-            found["gbit"] = [round(speed.there, 2), round(speed.back, 2)]
-    known = record.of(wire, node, {node: sight.proven})
-    return found | {"proven_mtu": known.mtu if known else 0, "proven_gbit": known.gbit if known else 0}
-
-
-def _reached(answer: Answer) -> dict[str, Any]:
-    times = answer.times
-    return {
-        "median_ms": median(times) if times else None,
-        "worst_ms": max(times) if times else None,
-        "mtu_unsplit": answer.passes,
-        "answers": len(times),
-    }
-
-
-def _link_line(link: dict[str, Any]) -> str:
-    words = [f"  {link['link']}: {link['from']} - {link['to']}"]
-    if link["answers"]:
-        words.append(f"{link['mtu_unsplit']} bytes unsplit")
-        words.append(f"round trip {link['median_ms']:.3f} ms, worst {link['worst_ms']:.3f} of {link['answers']}")
-    else:
-        words.append("no answer")
-    if usb4 := link.get("usb4"):
-        ways = ((usb4.get(f"{way}_speed"), usb4.get(f"{way}_lanes")) for way in ("rx", "tx"))
-        words.append("trained at " + " and ".join(f"{speed} x{lanes}" for speed, lanes in ways))
-    if "gbit" in link:
-        words.append(f"{link['gbit'][0]:.1f} Gbit/s, {link['gbit'][1]:.1f} back")
-    elif link.get("proven_gbit"):
-        words.append(f"{link['proven_gbit']:.1f} Gbit/s when it was proven")
-    return "; ".join(words)

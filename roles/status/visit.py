@@ -38,8 +38,8 @@ def visit(host: Host, state: State) -> None:
     said = host.get_fact(Several, questions=wanted.questions, _ignore_errors=True)
     seen = None
     if said:
-        units, programs, links_seen, box = said
-        seen = Node(wanted, units, programs, links_seen, box, _health(host, wanted))
+        units, programs, links_seen, box, guard = said
+        seen = Node(wanted, units, programs, links_seen, box, _health(host, wanted), guard)
     # Only now: the last one to be here ends the run, and other nodes go on while this one is asked.
     nodes: dict[str, Node | None] = board(state, TOPIC)
     nodes[host.name] = seen
@@ -74,7 +74,7 @@ def _end(state: State, lab: Lab, nodes: dict[str, Node], measures: bool) -> NoRe
     asked = {host.name for host in (*state.inventory.get_active_hosts(), *state.failed_hosts)}
     findings: list[Finding] = [judge.unreachable(name) for name in sorted(asked - nodes.keys())]
     for node in nodes.values():
-        findings += judge.judge(node.wanted, node.units, node.programs, node.health, node.box)
+        findings += judge.judge(node.wanted, node.units, node.programs, node.health, node.box, node.guard)
     findings += judge_links(Eyes(proofs, sights, narrowed))
     findings += speed.judge(proofs, sights, speeds)
     say = as_json if "--json" in sys.argv else as_text

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from roles.guard.plan import lines
 from roles.guard.program import act, api, look
 from roles.guard.program.journal import Follower
 from roles.guard.program.seen import Api, Server, Sight, Slot, Socket, Unit
@@ -353,3 +354,19 @@ def test_a_line_that_says_that_the_device_is_lost() -> None:
     assert follower.found == {}
     follower.read(['{"MESSAGE":"ggml_vulkan: Device lost on Vulkan0","_SYSTEMD_INVOCATION_ID":"a1"}\n'])
     assert follower.found == {"a1": "ggml_vulkan: Device lost on Vulkan0"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        # ggml-org/llama.cpp#27076, #25664; lmstudio-ai/lmstudio-bug-tracker#1282 as llama-server logs what it catches
+        "ggml_vulkan: device lost on Vulkan0",
+        "3.45.098.561 E srv  update_slots: decode() failed: vk::Queue::submit: ErrorDeviceLost",
+        "srv  update_slots: decode() failed: vk::Device::getFenceStatus: ErrorDeviceLost",
+    ],
+)
+def test_what_real_ones_said(line: str) -> None:
+    follower = Follower("s.service", ())
+    follower.lines = lines()
+    follower.read([json.dumps({"MESSAGE": line, "_SYSTEMD_INVOCATION_ID": "a1"}) + "\n"])
+    assert follower.found == {"a1": line}

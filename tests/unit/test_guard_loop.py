@@ -86,6 +86,7 @@ def test_a_frozen_worker_is_ended_and_nobody_has_connected_to_it(node: Path) -> 
         eventually(lambda: json.loads((node / "state").read_text())["units"][0]["deeds"] != [])
         (state,) = json.loads((node / "state").read_text())["units"]
         assert [deed["kind"] for deed in state["deeds"]] == ["frozen"]
+        assert state["restarts"] == 1
         assert (node / "killed").read_text() == "kill --signal=SIGKILL w.service\n"
     finally:
         running.terminate()
@@ -141,13 +142,15 @@ def test_systemd_is_told_that_it_lives(node: Path) -> None:
 def test_a_guard_inherits_what_the_one_before_it_did(node: Path) -> None:
     _, port = started(node, "w.service")
     deed = {"time": 1.0, "kind": "frozen", "seen": "x", "done": "y"}
-    before = {"units": [{"unit": "w.service", "deeds": [deed], "strikes": 3, "acted": time.monotonic()}]}
+    before = {
+        "units": [{"unit": "w.service", "deeds": [deed], "restarts": 12, "strikes": 3, "acted": time.monotonic()}]
+    }
     (node / "state").write_text(json.dumps(before))
     running = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15), (), ()))
     try:
         eventually(lambda: "state" in json.loads((node / "state").read_text())["units"][0])
         (unit,) = json.loads((node / "state").read_text())["units"]
-        assert (unit["deeds"], unit["strikes"]) == ([deed], 3)
+        assert (unit["deeds"], unit["restarts"], unit["strikes"]) == ([deed], 12, 3)
     finally:
         running.kill()
         running.communicate()

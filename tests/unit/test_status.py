@@ -10,6 +10,9 @@ import pytest
 
 from inventory.spec import Lab
 from roles.doctor.box import Box, Gpu, Line
+from roles.guard.facts import Complaint, State, Watched
+from roles.guard.facts import Sight as Guarded
+from roles.lib.finding import Finding
 from roles.lib.units import UnitState
 from roles.link_proof import record
 from roles.link_proof.plan import pairs
@@ -21,6 +24,7 @@ from roles.verify.facts import Sight as Programs
 from tests.unit.test_link_proof import ONE, answer, healthy, sight
 from tests.unit.test_roles_plans import lab
 
+NOW = 1764370000.0
 UP = UnitState("loaded", "active", "running", "enabled", pid=7)
 BOX = Box(
     os="fedora-43",
@@ -54,21 +58,25 @@ def nodes(whole: Lab) -> list[Node]:
             {release.id: "0c1e57098" for release in check.releases},
         )
         health: dict[str, int | None] = {server.serve: 200 for server in check.servers}
-        found.append(Node(wanted, dict.fromkeys(wanted.units, UP), programs, eyes.sights[name], BOX, health))
+        guard = Guarded(NOW, State(NOW - 1, "", tuple(Watched(unit, "well") for unit in wanted.guarded)), "")
+        found.append(Node(wanted, dict.fromkeys(wanted.units, UP), programs, eyes.sights[name], BOX, health, guard))
     return found
+
+
+def findings(node: Node) -> list[Finding]:
+    return judge(node.wanted, node.units, node.programs, node.health, node.box, node.guard)
 
 
 def test_nothing_is_said_against_what_is_well(tmp_path: Path) -> None:
     for node in nodes(lab(tmp_path)):
-        assert judge(node.wanted, node.units, node.programs, node.health, node.box) == []
+        assert findings(node) == []
 
 
 def test_what_does_not_run_is_named(tmp_path: Path) -> None:
     controller, worker, _ = nodes(lab(tmp_path))
 
     def said(node: Node, **values: object) -> list[str]:
-        changed = replace(node, **values)  # type: ignore[arg-type]
-        found = judge(changed.wanted, changed.units, changed.programs, changed.health, changed.box)
+        found = findings(replace(node, **values))  # type: ignore[arg-type]
         return [f"{finding.severity} {finding.rule}: {finding.seen}" for finding in found]
 
     rpc = "halofleet-rpc-server.service"
@@ -97,6 +105,36 @@ def test_what_does_not_run_is_named(tmp_path: Path) -> None:
     assert said(controller, health={"chat": 503}) == ["warn API of chat: loads its model"]
     assert said(controller, health={"chat": None}) == ["stop API of chat: nobody answers"]
     assert said(controller, health={"chat": 500}) == ["stop API of chat: /health says 500"]
+
+
+def test_what_the_guard_says_of_a_node(tmp_path: Path) -> None:
+    """Of one that has a guard, and whose guard runs: what it said before it ended is not so any more."""
+    controller, worker, _ = nodes(lab(tmp_path))
+    rpc, guard = "halofleet-rpc-server.service", "halofleet-guard.service"
+    assert controller.wanted.guarded == ("halofleet-server-chat.service",)
+    assert worker.wanted.guarded == (rpc,)
+    frozen = Watched(rpc, "suspect", (Complaint("frozen", "its process is stopped (state T)", 7),))
+    seen = replace(worker, guard=Guarded(NOW, State(NOW, "", (frozen,)), ""))
+    assert [each.rule for each in findings(seen)] == [f"guard of {rpc}"]
+    ended = replace(seen, units=dict(worker.units) | {guard: replace(UP, active="failed", sub="failed")})
+    assert [each.rule for each in findings(ended)] == [guard]
+    assert [each.rule for each in findings(replace(worker, guard=Guarded(NOW, None, "is not there")))] == [
+        "state of the guard"
+    ]
+    idle = nodes(lab(tmp_path, serves__chat__workers=["halo3"]))[1]
+    assert idle.wanted.guarded == ()
+    without = replace(idle, guard=Guarded(NOW, None, "is not there"))
+    assert findings(without) == []
+    whole = replace(report(lab(tmp_path)), nodes=[seen])
+    assert f"  {rpc}: active (running); guard: suspect\n" in as_text(whole)
+    assert f"  {guard}: active (running)\n" in as_text(whole)
+    (node,) = json.loads(as_json(whole))["nodes"]
+    assert [each["guard"] for each in node["units"] if each["unit"] == rpc] == ["suspect"]
+    assert (node["guard"]["age"], node["guard"]["units"][0]["complaints"][0]["kind"]) == (0, "frozen")
+    old = replace(seen, guard=Guarded(NOW + 600, State(NOW, "", (frozen,)), ""))
+    assert "guard: suspect" not in as_text(replace(whole, nodes=[old])), "ten minutes ago"
+    (node,) = json.loads(as_json(replace(whole, nodes=[without])))["nodes"]
+    assert node["guard"] is None
 
 
 def report(whole: Lab) -> Report:

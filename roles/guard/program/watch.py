@@ -18,7 +18,8 @@ KEPT = 10
 
 @dataclass
 class Watch:
-    """keepalives: connections that have been seen to. noted: what was last said, so that it is said once."""
+    """deeds: the latest; restarts: how many there were since the node was booted. keepalives: connections that have
+    been seen to. noted: what was last said, so that it is said once."""
 
     service: Worker | Server
     say: Callable[[str], None]
@@ -27,6 +28,7 @@ class Watch:
     sight: Sight | None = None
     complaints: tuple[Complaint, ...] = ()
     deeds: list[dict[str, Any]] = field(default_factory=list)
+    restarts: int = 0
     keepalives: set[tuple[int, str, str]] = field(default_factory=set)
     noted: str = ""
 
@@ -57,6 +59,7 @@ class Watch:
         later = f"; for the {count}th time, next in {wait(count):.0f} s at the soonest" if count > 1 else ""
         self.say(f"{self.name}: {due.text}: {done}{later}")
         self.deeds = [*self.deeds, {"time": time.time(), "kind": due.kind, "seen": due.text, "done": done}][-KEPT:]
+        self.restarts += 1
 
     def keep_alive(self) -> None:
         """Has TCP ask whether the other ends of the RPC connections live, once for each."""
@@ -93,6 +96,7 @@ class Watch:
             "worked": _ago(now, self.life.worked),
             "canaries": sight.canary.answered,
             "deeds": self.deeds,
+            "restarts": self.restarts,
             "strikes": self.memory.deeds,
             "acted": self.memory.acted if self.memory.deeds else None,
         }
@@ -107,6 +111,7 @@ class Watch:
     def inherit(self, state: Mapping[str, Any]) -> None:
         """What a guard before this one knew: whoever kills the guard must not make it impatient."""
         self.deeds = list(state.get("deeds", []))
+        self.restarts = int(state.get("restarts", len(self.deeds)))
         if state.get("acted") is not None:
             self.memory = Memory(deeds=int(state["strikes"]), acted=float(state["acted"]))
 
