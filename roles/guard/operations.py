@@ -8,8 +8,8 @@ from roles.endpoints.operations import removal
 from roles.guard.plan import FOLDER, PROGRAMS, UNIT, UNIT_PATH, Guard, remains, unit
 from roles.lib import paths
 from roles.lib.paths import PathStates
-from roles.lib.remote import Commands, Question, current, look, look_both
-from roles.lib.units import UnitStates
+from roles.lib.placed import placed
+from roles.lib.remote import Commands, current, look
 from roles.lib.units import changes as service_changes
 from roles.llama_server import keys
 
@@ -22,15 +22,9 @@ def guarding(guard: Guard | None) -> Commands:
         return
     host = current()
     files, service = unit(guard, tuple(keys.chosen(each) or keys.local_digest(each) for each in guard.servers))
-    question = Question(PathStates, paths.asked(files, (PROGRAMS,)))
-    seen, states = look_both(host, question, Question(UnitStates, {"units": (UNIT,)}))
-    items = paths.differing(host, files, seen)
-    yield from paths.changes(host, items, seen)
-    # systemd says that a unit's file has changed when it is asked: after the change.
-    if any(item.path == UNIT_PATH for item in items):
-        states = look(host, UnitStates, units=(UNIT,))
+    states, changed = yield from placed(host, UNIT, files, (PROGRAMS,))
     commands = list(service_changes((service,), states))
-    if not items and not commands:
+    if not changed and not commands:
         host.noop(f"{UNIT} runs")
     yield from commands
 

@@ -59,7 +59,7 @@ def record(path: Path) -> tuple[str, str] | None:
         words = Path(f"{path}.sha256").read_text().split()
     except (OSError, ValueError):
         return None
-    return (words[0], words[1]) if len(words) == 2 else None  # noqa: PLR2004
+    return (words[0], words[1]) if len(words) == 2 else None
 
 
 def main(first: str) -> int:

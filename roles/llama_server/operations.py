@@ -8,7 +8,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from roles.lib.board import board
 from roles.lib.connections import CONTROLLERS, WORKERS, ends, lost
-from roles.lib.paths import paths
+from roles.lib.placed import placed
 from roles.lib.remote import Commands, call, current, later, look
 from roles.lib.units import UnitStates, changes, restart
 from roles.llama_cpp import artifact
@@ -51,14 +51,14 @@ def serving(server: LlamaServer, renew: bool = False) -> Commands:
     server = replace(server, model_path=model.file)
     key = keys.chosen(server) or keys.local_digest(server)
     file, service = unit(server, flags, key, model.identity)
-    yield from paths._inner((CHECKS, *((WAITS,) if server.workers else ()), file))
-    state = look(host, UnitStates, units=(server.unit,))
+    programs = (CHECKS, WAITS) if server.workers else (CHECKS,)
+    state, changed = yield from placed(host, server.unit, (*programs, file))
     commands = list(changes((service,), state, renew=renew))
     gone = lost(server.workers, state[server.unit].connections, board(host.state, WORKERS))
     if gone and not commands:
         host.log(f"{server.unit} has lost {', '.join(gone)}: restarting it")
         commands = [restart(server.unit)]
-    if not commands:
+    if not changed and not commands:
         host.noop(f"{server.unit} runs, attached to all its workers")
     yield from commands
 

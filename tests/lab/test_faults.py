@@ -105,7 +105,10 @@ def verdict(other: Cluster) -> str:
         with suppress(requests.RequestException, ValueError, KeyError):
             return "goes on" if other.ask(5) == other.right else "answers, and wrongly"
         time.sleep(0.3)
-    health = requests.get(f"http://{other.lab.addresses[CONTROLLER]}:8080/health", timeout=5)
+    try:
+        health = requests.get(f"http://{other.lab.addresses[CONTROLLER]}:8080/health", timeout=5)
+    except requests.Timeout:
+        return "hangs, and so does /health"
     return f"hangs, and /health says {health.status_code}"
 
 
