@@ -137,30 +137,68 @@ def _without_its_guard(cluster: Cluster, host: str) -> None:
 FLIPPED_WEIGHTS = FLIP.format(start=16_000_000, stride=10_007)
 FLIPPED_PIECE = FLIP.format(start=0, stride=10_007)
 
+FROZEN = "its process is stopped (state T): killed; systemd starts it again"
+REMOVED = "is not what its name says: removed"
+
 FAULTS = (
-    Fault("worker killed while idle", lambda it: it.signal("KILL", "halo2")),
-    Fault("worker killed in the middle of a generation", lambda it: it.signal("KILL", "halo2"), busy=True),
-    Fault("both workers killed", lambda it: it.signal("KILL", *WORKERS)),
-    Fault("worker frozen while idle", lambda it: it.signal("STOP", "halo3")),
-    Fault("worker frozen in the middle of a generation", lambda it: it.signal("STOP", "halo3"), busy=True),
-    Fault("server killed", lambda it: it.signal("KILL", CONTROLLER)),
-    Fault("server frozen", lambda it: it.signal("STOP", CONTROLLER)),
-    Fault("worker's guard killed, and the worker frozen", lambda it: _without_its_guard(it, "halo2"), bare=False),
+    Fault("worker killed while idle", lambda it: it.signal("KILL", "halo2"), said="code=killed, status=9/KILL"),
     Fault(
-        "controller's guard killed, and the server frozen", lambda it: _without_its_guard(it, CONTROLLER), bare=False
+        "worker killed in the middle of a generation",
+        lambda it: it.signal("KILL", "halo2"),
+        busy=True,
+        said="code=killed, status=6/ABRT",
     ),
-    Fault("RPC port taken by another process for 10 s", lambda it: _port_taken(it, 10)),
+    Fault("both workers killed", lambda it: it.signal("KILL", *WORKERS)),
+    Fault("worker frozen while idle", lambda it: it.signal("STOP", "halo3"), said=FROZEN),
+    Fault("worker frozen in the middle of a generation", lambda it: it.signal("STOP", "halo3"), busy=True, said=FROZEN),
+    Fault("server killed", lambda it: it.signal("KILL", CONTROLLER)),
+    Fault("server frozen", lambda it: it.signal("STOP", CONTROLLER), said=FROZEN),
+    Fault(
+        "worker's guard killed, and the worker frozen",
+        lambda it: _without_its_guard(it, "halo2"),
+        bare=False,
+        said=FROZEN,
+    ),
+    Fault(
+        "controller's guard killed, and the server frozen",
+        lambda it: _without_its_guard(it, CONTROLLER),
+        bare=False,
+        said=FROZEN,
+    ),
+    Fault(
+        "RPC port taken by another process for 10 s",
+        lambda it: _port_taken(it, 10),
+        said="holds; end that, or choose another rpc_port",
+    ),
     Fault("link down for 30 s", lambda it: _link_down(it, 30)),
     Fault("link down for 30 s in the middle of a generation", lambda it: _link_down(it, 30), busy=True),
-    Fault("worker of another commit for 10 s", lambda it: _another_commit(it, 10)),
-    Fault("model file missing when the server starts", lambda it: _model(it, "rm $f")),
-    Fault("model file cut short when the server starts", lambda it: _model(it, "truncate -s 1000000 $f")),
-    Fault("model file with flipped bits when the server starts", lambda it: _model(it, FLIPPED_WEIGHTS)),
-    Fault("cache file cut short", lambda it: _piece(it, "truncate -s -1000000 $f")),
-    Fault("cache file with flipped bits", lambda it: _piece(it, FLIPPED_PIECE)),
-    Fault("cache file empty", lambda it: _piece(it, ": >$f")),
-    Fault("disk of the cache full", _full, after=_room_again),
-    Fault("worker's host powered off, and back", lambda it: _off_and_on(it, "halo3"), bare=False),
+    Fault(
+        "worker of another commit for 10 s",
+        lambda it: _another_commit(it, 10),
+        said="it runs another llama.cpp; cluster.py makes them one",
+    ),
+    Fault(
+        "model file missing when the server starts",
+        lambda it: _model(it, "rm $f"),
+        said="No such file or directory; put it back",
+    ),
+    Fault(
+        "model file cut short when the server starts",
+        lambda it: _model(it, "truncate -s 1000000 $f"),
+        said="has 1000000 bytes, and ",
+    ),
+    Fault(
+        "model file with flipped bits when the server starts",
+        lambda it: _model(it, FLIPPED_WEIGHTS),
+        said="damaged: its sha256 is ",
+    ),
+    Fault("cache file cut short", lambda it: _piece(it, "truncate -s -1000000 $f"), said=REMOVED),
+    Fault("cache file with flipped bits", lambda it: _piece(it, FLIPPED_PIECE), said=REMOVED),
+    Fault("cache file empty", lambda it: _piece(it, ": >$f"), said=REMOVED),
+    Fault("disk of the cache full", _full, after=_room_again, said=REMOVED),
+    Fault(
+        "worker's host powered off, and back", lambda it: _off_and_on(it, "halo3"), bare=False, said="waiting for halo3"
+    ),
     Fault("controller's host rebooted", lambda it: _rebooted(it, CONTROLLER), bare=False),
     Fault("all hosts rebooted at once", lambda it: _rebooted(it, CONTROLLER, *WORKERS), bare=False),
     Fault(

@@ -69,6 +69,11 @@ class Cluster:
         for host in hosts:
             self.lab.ssh(host, f"kill -{name} {self.pid(host)}")
 
+    def journals(self, since: float) -> str:
+        """What our units have said on all hosts, and systemd of them."""
+        command = f"journalctl -q -o cat --since @{since:.0f} -u 'halofleet-*'"
+        return "".join(self.lab.ssh(host, command) for host in (CONTROLLER, *WORKERS))
+
     def anew(self, *hosts: str) -> None:
         """What runs there is killed and started again, if only by hand."""
         for host in hosts:
@@ -126,6 +131,8 @@ class Fault:
     seconds: float = field(default=30.0, kw_only=True)
     """Beside the model's loading: how long it may take from then on."""
     after: Callable[[Cluster], None] | None = field(default=None, kw_only=True)
+    said: str = field(default="", kw_only=True)
+    """Words of the line that tells it, in the journal of one of our units."""
 
 
 def long_answer(cluster: Cluster) -> threading.Thread:

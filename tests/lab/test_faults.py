@@ -70,9 +70,11 @@ def rows() -> Iterator[Rows]:
 def test_it_answers_again(cluster: Cluster, loading: float, rows: Rows, fault: Fault) -> None:
     without = on_bare(cluster, fault) if fault.bare else ""
     cluster.answers(SETTLE)
+    since = time.time()
     took = broken(cluster, fault, lambda: cluster.answers(loading + fault.seconds))
     print(f"{fault.name}: {without or 'nobody'}; {took:.1f} s")
     rows[fault.name] = (without, took)
+    assert fault.said in cluster.journals(since)
 
 
 def on_bare(cluster: Cluster, fault: Fault) -> str:
