@@ -192,7 +192,7 @@ FAULTS = (
         lambda it: _model(it, FLIPPED_WEIGHTS),
         said="damaged: its sha256 is ",
     ),
-    Fault("cache file cut short", lambda it: _piece(it, "truncate -s -1000000 $f"), said=REMOVED),
+    Fault("cache file cut short", lambda it: _piece(it, "truncate -s 5000000 $f"), said=REMOVED),
     Fault("cache file with flipped bits", lambda it: _piece(it, FLIPPED_PIECE), said=REMOVED),
     Fault("cache file empty", lambda it: _piece(it, ": >$f"), said=REMOVED),
     Fault("disk of the cache full", _full, after=_room_again, said=REMOVED),

@@ -117,7 +117,7 @@ def verdict(other: Cluster) -> str:
 def table(found: Rows) -> str:
     lines = ["| Fault | A bare llama.cpp | halofleet answers again after |", "|---|---|---|"]
     for name, (without, took) in found.items():
-        lines.append(f"| {name} | {without or 'is not started again'} | {took:.0f} s |")
+        lines.append(f"| {name} | {without or 'not run: nobody starts it again'} | {took:.0f} s |")
     return "\n".join(lines) + "\n"
 
 
