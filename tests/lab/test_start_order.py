@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -83,6 +86,34 @@ def test_a_frozen_worker_is_waited_for_and_survives_that(lab: Lab) -> None:
         lab.ssh("halo2", f"kill -CONT {pid}; systemctl start halofleet-guard")
     print(f"a completion {answers(lab, BACK_SECONDS):.1f} s after the worker goes on")
     assert show(lab, "halo2", WORKER, "MainPID") == pid
+
+
+def test_what_cannot_run_is_refused_with_figures_and_nothing_stops(lab: Lab, tmp_path: Path) -> None:
+    """More context than the model was trained on; a model (with a hole in it) that no memory here holds; a key that
+    others can read."""
+    real = next((lab.home() / "cache/models").glob("nonsense-*.gguf"))
+    large, key = tmp_path / "large.gguf", tmp_path / "key"
+    shutil.copy(real, large)
+    os.truncate(large, 2**40)
+    key.write_text("a-key-of-more-than-sixteen-letters\n")
+    key.chmod(0o644)
+    cases = {
+        ("context: 2048", "context: 999424"): r"serves\.chat\.context: 999424.*32768",
+        ("{random: llama-spm}", f"{{file: {large}}}"): r"1024\.0 GiB.*at most",
+        ("context: 2048", f"context: 2048\n    api_key_file: {key}"): r"api_key_file: .* mode 644: .*chmod 600",
+    }
+    ids = "systemctl show -p Id -p InvocationID 'halofleet-*.service'"
+    before, text = {host: lab.ssh(host, ids) for host in lab.addresses}, lab.yml.read_text()
+    try:
+        for (old, new), words in cases.items():
+            assert old in text
+            lab.yml.write_text(text.replace(old, new))
+            run = lab.cluster()
+            assert run.status == 2, run.err[-2000:]
+            assert re.search(words, run.err + run.out), run.err[-2000:]
+    finally:
+        lab.yml.write_text(text)
+    assert {host: lab.ssh(host, ids) for host in lab.addresses} == before
 
 
 def test_what_runs_is_closed(lab: Lab) -> None:
