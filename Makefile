@@ -79,5 +79,5 @@ test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
 test-vm: .venv/ok ## real kernels and boot loaders in QEMU, whether or not anything has changed
 	.venv/bin/pytest tests/vm
 
-test-slow: .venv/ok ## what takes too long for every run: compiling for Vulkan, for HIP, and on the stand-in for Fedora
-	HALOFLEET_SLOW=true .venv/bin/pytest tests/lab/test_vulkan.py tests/slow -s --durations=0
+test-slow: .venv/ok ## what takes too long for every run: an hour of load; compiling for Vulkan, HIP, on the stand-in for Fedora
+	HALOFLEET_SLOW=true .venv/bin/pytest tests/lab/test_vulkan.py tests/slow tests/lab/test_soak.py -s --durations=0

@@ -217,7 +217,7 @@ def test_a_worker_that_does_not_listen() -> None:
     assert [kind for _, kind in found.on(10, sockets=deaf)] == ["deaf"]
 
 
-GHOST = Socket("ESTAB", ENDPOINTS[0], "127.0.0.1:43524", inode=7, silent=30)
+GHOST = Socket("ESTAB", ENDPOINTS[0], "127.0.0.1:43524", inode=7, taken=5000, silent=30)
 AT_THE_DOOR = Socket("ESTAB", ENDPOINTS[0], "127.0.0.1:36916", unread=33)
 LISTENS = Socket("LISTEN", ENDPOINTS[0], "0.0.0.0:*", unread=1, inode=6)
 
@@ -230,11 +230,14 @@ LISTENS = Socket("LISTEN", ENDPOINTS[0], "0.0.0.0:*", unread=1, inode=6)
         ((LISTENS, AT_THE_DOOR), []),
         ((LISTENS, replace(GHOST, keepalive=True), AT_THE_DOOR), []),
         ((LISTENS, replace(GHOST, silent=3), AT_THE_DOOR), []),
+        ((LISTENS, replace(GHOST, keepalive=True, taken=33), AT_THE_DOOR), ["ghost"]),
+        ((LISTENS, replace(GHOST, keepalive=True, taken=33), replace(AT_THE_DOOR, state="CLOSE-WAIT")), []),
+        ((LISTENS, replace(GHOST, keepalive=True, taken=33, silent=5), AT_THE_DOOR), []),
     ],
 )
 def test_a_controller_that_is_gone_and_one_at_the_door(sockets: tuple[Socket, ...], deeds: list[str]) -> None:
     """Recorded: a controller without power, its successor's connection waits in the kernel. With keepalive on the dead
-    one TCP ends it by itself; one that spoke lately is not dead."""
+    one TCP ends it by itself; one that spoke lately is not dead. One that has said hello at most loses nothing."""
     found = Play(WORKERS[0], Watch(WORKERS[0], lambda _: None), [])
     found.feed(0, Sight(RUNS, Process("S", 1, 1, {6: 3, 7: 4}), sockets))
     assert [kind for _, kind in found.on(14)] == deeds

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 
 from .decide import Complaint
 from .life import Life
-from .seen import Sight, Worker
+from .seen import Sight, Socket, Worker
 
 FAILED, FROZEN, DEAF, MUTE, DOOR = 5.0, 10.0, 60.0, 300.0, 10.0
 """Patience in seconds. DEAF: a GPU is set up before it listens. MUTE: it computes, or spins."""
 
 SILENT = 20.0
 """Seconds without a byte from a controller, after which it may be gone."""
+
+GREETING, MUM = 64, 10.0
+"""A llama-server says hello at once, and soon more than that many bytes. Who has said less, and nothing for so many
+seconds, is none, and is served nothing that it could lose."""
 
 
 def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
@@ -35,16 +39,22 @@ def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator
 
 
 def _ghost(worker: Worker, sight: Sight) -> Iterator[Complaint]:
-    """It serves a controller that is gone (power off, cable out) and lets nobody else in, for there is no timer on a
-    connection that only waits. Keepalive ends that one; this is for where it could not be put on it (see act.py)."""
+    """It serves one that is gone (power off, cable out), or that never wanted anything, and lets nobody else in, for
+    there is no timer on a connection that only waits. Keepalive ends the first kind; where it could not be put on it
+    (see act.py), and for the second, there is this."""
     own = sight.owned("ESTAB")
     door = [
         socket
         for socket in sight.sockets
         if socket.state == "ESTAB" and socket.local == worker.endpoint and socket not in own
     ]
-    if door and any(socket.silent >= SILENT and not socket.keepalive for socket in own):
+    if door and any(map(_ghostly, own)):
         yield Complaint("ghost", f"{door[0].peer} is not let in, and {own[0].peer}, which is, says nothing", DOOR)
+
+
+def _ghostly(client: Socket) -> bool:
+    gone = client.silent >= SILENT and not client.keepalive
+    return gone or (client.silent >= MUM and client.taken < GREETING)
 
 
 def note(worker: Worker, sight: Sight) -> str:
