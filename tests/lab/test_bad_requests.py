@@ -128,7 +128,7 @@ def test_garbage_on_the_api(cluster: Cluster, loading: float) -> None:
     """Whatever has killed it is shown; that it came back is what is asked for."""
     lab, since, before, deaths = cluster.lab, time.time(), runs(cluster.lab), []
 
-    @settings(max_examples=1500, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1000, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(METHODS), st.sampled_from(PATHS), BODIES, st.booleans())
     def throw(method: str, path: str, body: bytes, key: bool) -> None:
         status = sent(cluster, method, path, body, key)
