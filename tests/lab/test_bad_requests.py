@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from inventory.spec import load
 from tests.lab import garbage, test_faults
-from tests.lab.faults import CONTROLLER, OURS, PORT, Cluster
+from tests.lab.faults import CACHE, CONTROLLER, OURS, PORT, Cluster
 from tests.lab.harness import Lab
 from tests.lab.load import runs
 from tests.lab.requests_nobody_wants import ASKED, BODIES, BROKEN, DEEP, METHODS, PATHS
@@ -43,7 +43,7 @@ loading = test_faults.loading
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Iterator[Cluster]:
     lab.cluster().ok()
-    found = Cluster(lab, *OURS, (lab.home() / "labs/test/chat.key").read_text().split()[0])
+    found = Cluster(lab, *OURS, (lab.home() / "labs/test/chat.key").read_text().split()[0], CACHE)
     found.right = found.ask(30)
     lab.ssh(CONTROLLER, f"cat >/run/garbage.py <<'END'\n{Path(garbage.__file__).read_text()}\nEND")
     yield found

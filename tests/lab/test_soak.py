@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.faults import CONTROLLER, OURS, Cluster
+from tests.lab.faults import CACHE, CONTROLLER, OURS, Cluster
 from tests.lab.harness import Lab
 from tests.lab.load import Load, guards, runs
 
@@ -28,7 +28,7 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
     before = lab.yml.read_text()
     lab.yml.write_text(before.replace("    context: 2048", f"    context: {CONTEXT}\n    slots: {SLOTS}"))
     lab.cluster().ok()
-    found = Cluster(lab, *OURS, (lab.home() / "labs/test/chat.key").read_text().split()[0])
+    found = Cluster(lab, *OURS, (lab.home() / "labs/test/chat.key").read_text().split()[0], CACHE)
     found.right = found.ask(30)
     yield found
     lab.yml.write_text(before)
