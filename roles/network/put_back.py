@@ -7,9 +7,10 @@ from roles.network.facts import MARKER
 from roles.network.managers import PATTERNS
 from roles.network.plan import Network
 
+# SELinux has ip in a domain of its own: it reads from and writes into pipes of ours and not files.
 KEEP = """\
     ip -o -4 address | awk '{print $2, $4}' >"$dir/addresses"
-    ip -4 route show >"$dir/routes"
+    ip -4 route show | cat >"$dir/routes"
     grep . /proc/sys/net/ipv4/conf/*/forwarding >"$dir/forwarding"
     for state in enabled active; do
         if systemctl is-$state --quiet systemd-networkd; then : >"$dir/networkd-$state"; fi
@@ -34,13 +35,13 @@ if systemctl is-active --quiet NetworkManager; then
     while IFS= read -r path; do
         name=${path##*/}
         case $name in halofleet-*.nmconnection)
-            if [ -e "$path" ]; then nmcli --wait 10 connection up "${name%.nmconnection}"; fi ;;
+            if [ -e "$path" ]; then nmcli --wait 10 connection up "${name%.nmconnection}" </dev/null; fi ;;
         esac
     done <"$dir/changed"
 fi
 missing() {
     while read -r device address; do
-        ip -4 -o address show dev "$device" | grep -qF " $address " || echo "$device $address"
+        ip -4 -o address show dev "$device" </dev/null | grep -qF " $address " || echo "$device $address"
     done <"$dir/addresses"
 }
 for try in $(seq 20); do
@@ -48,10 +49,12 @@ for try in $(seq 20); do
     sleep 0.5
 done
 missing >"$dir/missing"
-while read -r device address; do ip address add "$address" dev "$device"; done <"$dir/missing"
+while read -r device address; do ip address add "$address" dev "$device" </dev/null; done <"$dir/missing"
 # NetworkManager may have given it another metric this time.
 while read -r route; do
-    if [ -z "$(ip -4 route show ${route%% metric *} 2>/dev/null)" ]; then ip -4 route add $route 2>/dev/null; fi
+    if [ -z "$(ip -4 route show ${route%% metric *} </dev/null 2>/dev/null)" ]; then
+        ip -4 route add $route </dev/null 2>/dev/null
+    fi
 done <"$dir/routes"
 while IFS=: read -r file value; do
     if [ "$(cat "$file")" != "$value" ]; then echo "$value" >"$file"; fi

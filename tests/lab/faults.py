@@ -71,7 +71,7 @@ class Cluster:
 
     def journals(self, since: float) -> str:
         """What our units have said on all hosts, and systemd of them."""
-        command = f"journalctl -q -o cat --since @{since:.0f} -u 'halofleet-*'"
+        command = f"journalctl -q -o cat --since @{int(since)} -u 'halofleet-*'"
         return "".join(self.lab.ssh(host, command) for host in (CONTROLLER, *WORKERS))
 
     def anew(self, *hosts: str) -> None:

@@ -356,6 +356,18 @@ def test_a_line_that_says_that_the_device_is_lost() -> None:
     assert follower.found == {"a1": "ggml_vulkan: Device lost on Vulkan0"}
 
 
+def test_a_journal_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As journalctl says it in a domain of SELinux's that may not."""
+    said = "No journal files were opened due to insufficient permissions."
+    program(tmp_path, "journalctl", f"echo '{said}' >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    follower = Follower("s.service", ("device lost on",))
+    eventually(lambda: bool(follower.trouble))
+    assert follower.trouble == f"the journal of s.service cannot be read: {said}"
+    follower.read(['{"MESSAGE":"all slots are idle"}\n'])
+    assert follower.trouble == ""
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -37,7 +37,7 @@ class Guard:
         """One look at everything. What goes wrong with one service keeps no other from being looked at."""
         units = look.units(watch.name for watch in self.watches)
         sockets = look.sockets(self._ports())
-        trouble = []
+        trouble = [follower.trouble for follower in self.journals.values() if follower.trouble]
         for watch in self.watches:
             try:
                 self._look(watch, units[watch.name], sockets, acting)
