@@ -16,12 +16,14 @@ SILENT = 20.0
 
 
 def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
-    if sight.unit.active == "failed":
+    if sight.unit.given_up:
         yield Complaint("failed", "systemd has given it up", FAILED)
     if sight.unit.active != "active" or sight.process is None:
         return
     if sight.process.state == "T":
         yield Complaint("frozen", "its process is stopped (state T)", FROZEN)
+    if not sight.unit.has(worker.flags):
+        return
     if not any(socket.local == worker.endpoint for socket in sight.owned("LISTEN")):
         yield Complaint("deaf", f"it runs, but does not listen at {worker.endpoint}", DEAF)
     served = [socket for socket in sight.owned("ESTAB") if socket.local == worker.endpoint]
@@ -47,8 +49,13 @@ def _ghost(worker: Worker, sight: Sight) -> Iterator[Complaint]:
         yield Complaint("ghost", f"{door[0].peer} is not let in, and {own[0].peer}, which is, says nothing", DOOR)
 
 
+STRANGE = "runs with other addresses than the guard was told of, and is not judged; cluster.py tells it"
+
+
 def note(worker: Worker, sight: Sight) -> str:
     """What is wrong, and restarting does not mend; empty where nothing is."""
+    if sight.unit.active == "active" and not sight.unit.has(worker.flags):
+        return STRANGE
     if sight.unit.active != "active" and sight.holder:
         return f"cannot listen at {worker.endpoint}, which {sight.holder} holds; end that, or choose another rpc_port"
     return ""
