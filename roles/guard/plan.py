@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -36,6 +37,8 @@ QUIET_CPU, QUIET_GPU = 15.0, 60.0
 """Seconds without any sign of life, with something to do, after which a server is dead. Who computes on the CPU uses
 it. Who waits for a GPU may do nothing at all, and a controller whose workers compute hears nothing from them: for 512
 tokens of a prompt at 20 tokens/s that is 25 s."""
+PIECE = 512
+"""Of those tokens: llama.cpp's own choice of --ubatch-size."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,31 @@ def plan(lab: Lab, name: str) -> Guard | None:
     servers, rpc = llama_servers(lab, name), rpc_server(lab, name)
     if not servers and rpc is None:
         return None
-    worker = Worker(RPC, rpc.endpoint, _quiet(rpc.release.backend)) if rpc is not None else None
+    worker = None
+    if rpc is not None:
+        longer = _longer(lab.spec.serves[rpc.serve].extra)
+        worker = Worker(RPC, rpc.endpoint, _quiet(rpc.release.backend) * longer)
     return Guard(Config(name, worker, tuple(map(_server, servers)), lines()), servers)
 
 
 def _server(server: LlamaServer) -> Server:
     host = "127.0.0.1" if server.bind.is_unspecified else str(server.bind)
     quiet = QUIET_GPU if server.workers else _quiet(server.release.backend)
-    return Server(server.unit, server.serve, host, server.port, server.workers, quiet)
+    return Server(server.unit, server.serve, host, server.port, server.workers, quiet * _longer(server.extra))
 
 
 def _quiet(backend: str) -> float:
     return QUIET_CPU if backend == "cpu" else QUIET_GPU
+
+
+def _longer(extra: tuple[str, ...]) -> float:
+    """How many times as long a piece of a prompt may take, by the user's own flags."""
+    sizes = [
+        int(value)
+        for flag, value in pairwise(extra)
+        if flag.replace("_", "-") in ("-ub", "--ubatch-size") and value.isdecimal()
+    ]
+    return max(1.0, sizes[-1] / PIECE) if sizes else 1.0
 
 
 @cache

@@ -10,7 +10,7 @@ from roles.lib.board import QUIET, board
 from roles.lib.paths import Absent, File, PathStates, asked, changes, write
 from roles.lib.remote import Commands, current, look
 from roles.quiet.facts import QuietStates
-from roles.quiet.plan import BEFORE, FILES, Quiet, Seen, conf, files, folders, masks, record
+from roles.quiet.plan import BEFORE, FILES, Quiet, Seen, conf, files, folders, masks, record, remembered
 
 NOTHING = Quiet(sleep=False, upgrades=False)
 
@@ -32,12 +32,15 @@ def undisturbed(plan: Quiet) -> Commands:
     mask, unmask = masks(plan, seen)
     items = files(plan, seen)
     ours = [item for item in (conf(plan, seen),) if item is not None]
-    if not (mask or unmask or items or ours):
+    after = remembered(plan, seen)
+    stale = seen.before is not None and after != seen.before
+    if not (mask or unmask or items or ours or stale):
         host.noop("nobody else restarts or sleeps this node")
         return
     if seen.before is None:
         yield StringCommand("mkdir -p -m 755", QuoteString(BEFORE.rpartition("/")[0]))
-        yield write(File(BEFORE, record(seen)))
+    if seen.before is None or (stale and mask):  # before anything is ours
+        yield write(File(BEFORE, record(after)))
     for folder in folders(items, seen):
         yield StringCommand("mkdir -m 755", QuoteString(folder))
     yield from _written(host, [*items, *ours])
@@ -45,6 +48,8 @@ def undisturbed(plan: Quiet) -> Commands:
         yield StringCommand("systemctl mask --quiet", *map(QuoteString, mask))
     if unmask:
         yield StringCommand("systemctl unmask --quiet", *map(QuoteString, unmask))
+    if stale and not mask:  # once nothing is
+        yield write(File(BEFORE, record(after)))
 
 
 @operation()

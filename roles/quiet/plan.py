@@ -33,7 +33,7 @@ FILES = (NEEDRESTART, APT, SLEEP)
 FOLDERS = ("/etc/needrestart", "/etc/needrestart/conf.d", "/etc/systemd/sleep.conf.d", "/etc/apt/apt.conf.d")
 """Of the files, each before what is in it."""
 BEFORE = f"{STATE}/quiet/before"
-"""On the node: what was there before us."""
+"""On the node: what was not there before us."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Before:
-    """masked: targets that somebody else had masked. made: files and folders that were not there."""
+    """masked: targets that we have masked; others are somebody else's masks, whenever they came. made: files and
+    folders that were not there."""
 
     masked: frozenset[str]
     made: tuple[str, ...]
@@ -107,7 +108,18 @@ def masks(plan: Quiet, seen: Seen) -> tuple[list[str], list[str]]:
         return [each for each in TARGETS if each not in seen.masked | seen.own], []
     if seen.before is None:
         return [], []
-    return [], [each for each in TARGETS if each in seen.masked - seen.before.masked]
+    return [], [each for each in TARGETS if each in seen.masked & seen.before.masked]
+
+
+def remembered(plan: Quiet, seen: Seen) -> Before:
+    """What has to be known to give all back once the plan is there."""
+    before = seen.before or Before(frozenset(), _missing(seen))
+    return Before(before.masked.union(masks(plan, seen)[0]) if plan.sleep else frozenset(), before.made)
+
+
+def _missing(seen: Seen) -> tuple[str, ...]:
+    made = [each for each in FOLDERS if each not in seen.folders]
+    return (*made, AUTOMATIC) if seen.automatic is None else tuple(made)
 
 
 def folders(items: list[File | Absent], seen: Seen) -> Iterator[str]:
@@ -116,11 +128,9 @@ def folders(items: list[File | Absent], seen: Seen) -> Iterator[str]:
     return (each for each in FOLDERS if each in needed - seen.folders)
 
 
-def record(seen: Seen) -> str:
+def record(before: Before) -> str:
     """The text of BEFORE."""
-    made = [each for each in FOLDERS if each not in seen.folders]
-    made += [AUTOMATIC] if seen.automatic is None else []
-    lines = [*(f"masked {each}" for each in TARGETS if each in seen.masked), *(f"made {each}" for each in made)]
+    lines = [*(f"masked {each}" for each in sorted(before.masked)), *(f"made {each}" for each in before.made)]
     return "".join(f"{line}\n" for line in lines)
 
 

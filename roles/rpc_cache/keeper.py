@@ -176,7 +176,8 @@ def tidy(cache: Cache, *, idle: bool, now: float) -> int:
     does not run, so that nothing is being written; else what was changed just now is left for the next turn."""
     with alone(cache):
         found, known = pieces(cache.folder), recorded(cache)
-        too_many = surplus(found, cache.bound, shutil.disk_usage(cache.record.parent).free)
+        disk = cache.folder if cache.folder.exists() else cache.record.parent  # it may be a disk of its own
+        too_many = surplus(found, cache.bound, shutil.disk_usage(disk).free)
         removed(cache.folder, too_many, "is beyond the bound")
         left = {name: piece for name, piece in found.items() if name not in too_many}
         if not idle:

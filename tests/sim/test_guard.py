@@ -90,6 +90,17 @@ def test_an_api_on_every_address_is_asked_on_this_one(stages: Stages) -> None:
     assert json.loads(sim.text(CONFIG))["servers"][0]["host"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize("node", ["halo1", "halo2"])
+def test_larger_pieces_of_a_prompt_may_take_longer(stages: Stages, node: str) -> None:
+    """All that is seen of a piece is its end."""
+    stage = stages("debian", node)
+    stage.change(serves__chat__extra=["-b", "4096", "-ub", "2048"])
+    sim = stage.before("guard")
+    stage.run("guard", sim)
+    wanted = json.loads(sim.text(CONFIG))
+    assert (wanted["worker"] or wanted["servers"][0])["quiet"] == {"halo1": 240.0, "halo2": 60.0}[node]
+
+
 def test_another_key_restarts_it(stages: Stages) -> None:
     """systemd hands the key over when it starts."""
     stage = stages("debian", "halo1")

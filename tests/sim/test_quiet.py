@@ -147,6 +147,35 @@ def test_opting_out_takes_ours_back(stages: Stages, flavour: str) -> None:
     assert stage.run("quiet", sim).flat == []
 
 
+def test_a_mask_that_came_after_us_is_somebodys_own(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("quiet")
+    stage.change(defaults__sleep="untouched")
+    stage.run("quiet", sim)
+    sim.execute("systemctl mask sleep.target")
+    assert stage.run("quiet", sim).flat == []
+    stage.change(defaults__sleep="never")
+    stage.run("quiet", sim)
+    stage.change(defaults__sleep="untouched")
+    stage.run("quiet", sim)
+    assert [each for each in TARGETS if sim.systemd.masked(each)] == ["sleep.target"]
+    assert stage.run("quiet", sim).flat == []
+    back(stage, sim)
+    assert sim.systemd.masked("sleep.target")
+
+
+def test_a_run_that_ended_before_it_had_noted_what_it_took_back(stages: Stages) -> None:
+    stage = stages("debian", "halo1")
+    sim = stage.before("quiet")
+    stage.run("quiet", sim)
+    sim.execute(f"systemctl unmask {' '.join(TARGETS)}")
+    sim.files.real(SLEEP).unlink()
+    stage.change(defaults__sleep="untouched")
+    assert stage.run("quiet", sim).flat == [f"write {BEFORE} 644 root:root"]
+    sim.execute("systemctl mask sleep.target")
+    assert stage.run("quiet", sim).flat == []
+
+
 def test_automatic_upgrades_that_come_later_are_held_too(stages: Stages) -> None:
     stage = stages("fedora", "halo1")
     sim = stage.before("quiet")

@@ -21,7 +21,9 @@ SEEN = Path(__file__).parent / "guard_seen"
 ENDPOINTS = ("127.0.0.1:50052", "127.0.0.1:50053")
 SERVER = Server("s", "chat", "127.0.0.1", 18080, ENDPOINTS, 60)
 WORKERS = tuple(Worker(f"w{number}", endpoint, 15) for number, endpoint in enumerate(ENDPOINTS, 1))
-RUNS = Unit("active", "running", 1, "a")
+SERVICES: tuple[Server | Worker, ...] = (SERVER, *WORKERS)
+FLAGS = "".join(flag for each in SERVICES for flag in each.flags)
+RUNS = Unit("active", "running", 1, "a", FLAGS)
 
 
 @cache
@@ -205,8 +207,33 @@ def test_what_systemd_does_is_left_to_systemd() -> None:
         for active, sub in (("inactive", "dead"), ("activating", "auto-restart"), ("deactivating", "stop-sigterm")):
             found.feed(0, Sight(Unit(active, sub)))
             assert found.on(600) == []
-        found.feed(found.now, Sight(Unit("failed", "failed")))
+        found.feed(found.now, Sight(Unit("failed", "failed", result="resources")))
         assert found.on(10)[0][1] == "failed"
+
+
+@pytest.mark.parametrize("result", ["timeout", "signal", "core-dump", "exit-code"])
+def test_who_was_stopped_by_somebody_stays_stopped_however_it_took_that(result: str) -> None:
+    """A llama-server whose worker is frozen ignores SIGTERM, and systemd then calls it failed."""
+    for service in (SERVER, WORKERS[0]):
+        found = Play(service, Watch(service, lambda _: None), [])
+        found.feed(0, Sight(Unit("failed", "failed", result=result)))
+        assert found.on(600) == []
+
+
+def test_another_server_than_it_was_told_of_is_not_judged() -> None:
+    """cluster.py starts it with other workers or another port, and comes to the guard later, or never."""
+    for service in (replace(SERVER, workers=(*ENDPOINTS, "127.0.0.1:50054")), replace(SERVER, port=18081)):
+        found = play("idle", SERVER)
+        told = Play(service, Watch(service, found.said.append), found.said)
+        told.feed(found.now, replace(found.last or Sight(RUNS), api=Api("ready")))
+        assert told.on(600) == []
+        assert told.on(600, api=Api("refused")) == []
+        assert found.said.pop().startswith("s: runs with other addresses")
+    other = replace(WORKERS[0], endpoint="127.0.0.1:50099")
+    told = Play(other, Watch(other, found.said.append), found.said)
+    told.feed(0, Sight(RUNS, Process("S", 0, 0)))
+    assert told.on(600) == []
+    assert found.said.pop().startswith("w1: runs with other addresses")
 
 
 def test_a_worker_that_does_not_listen() -> None:
@@ -256,7 +283,8 @@ def test_a_port_that_another_one_holds_is_said_once() -> None:
 def test_a_lost_device() -> None:
     found = play("idle", SERVER)
     line = "ggml_vulkan: device lost on Vulkan0"
-    ((_, kind),) = found.on(6, device_lost=line)
+    assert found.on(60, device_lost=line) == [], "anybody who may ask can have such a line written"
+    ((_, kind),) = found.on(6, device_lost=line, canary=Canary(0, 0, False, 0, 1))
     assert kind == "device"
     assert found.watch.complaints[0].text == f"it has lost its device: {line}"
 
@@ -312,6 +340,14 @@ def test_a_canary_is_sent_into_silence_only() -> None:
     assert wants((), api=Api("closed")) is None
 
 
+def test_a_line_about_a_lost_device_is_looked_into_whoever_asks_for_what() -> None:
+    """Where it is true, every request fails at once, and the next one comes."""
+    busy = Life(worked=100, users=100)
+    assert wants(used(0, 1, 2, 3), busy) is None
+    assert wants(used(0, 1, 2, 3), busy, device_lost="x") == 0
+    assert wants(used(0, 1, 2, 3), busy, Canary(0, 96), device_lost="x") is None, "one each 5 s"
+
+
 def test_whose_work_it_was() -> None:
     """A canary's own slot is no user's, until a user takes it."""
     mine = Canary(0, 0, False, 1)
@@ -331,6 +367,25 @@ def test_whose_work_it_was() -> None:
     assert after(Life(), 50, used(3)).users == 50, "the guard has just been started"
 
 
+def test_a_processor_alone_may_take_minutes_for_a_batch_of_a_prompt() -> None:
+    """2048 tokens at 5 tokens a second: its slots say nothing of it until it is done."""
+    alone = Server("s", "chat", "127.0.0.1", 18080, (), 15)
+    prompt = (replace(FRESH[0], busy=True, task=3), *FRESH[1:])
+
+    def busy(seconds: int, **sight: Any) -> list[float]:
+        found = Play(alone, Watch(alone, lambda _: None), [])
+        return [
+            now
+            for now in range(0, seconds, 2)
+            if found.feed(now, Sight(RUNS, Process("R", now * 8.0, 0), (), **sight)) == "mute"
+        ]
+
+    assert busy(1190, api=Api("ready", prompt)) == []
+    assert busy(1190, api=Api("silent")) == []
+    assert len(busy(1210, api=Api("ready", prompt))) == 1
+    assert len(busy(310, api=Api("ready", prompt), canary=Canary(0, 0, True))) == 1, "one token of ours is no batch"
+
+
 def test_an_answer_to_a_canary_is_work() -> None:
     found = play("idle", SERVER)
     assert found.watch.life.worked < found.now
@@ -347,7 +402,7 @@ def test_an_unanswered_canary_is_something_to_do() -> None:
 
 
 def test_names_of_complaints_are_few_and_have_patience() -> None:
-    everything = Sight(Unit("active", "running", 1, "a"), Process("T", 0, 0), (), Api("refused"))
+    everything = Sight(RUNS, Process("T", 0, 0), (), Api("refused"))
     found = list(server.complaints(SERVER, everything, Life(ready=True), 5))
     assert [each.kind for each in found] == ["frozen", "lost", "deaf"]
     assert list(worker.complaints(WORKERS[0], Sight(Unit()), Life(), 5)) == []

@@ -20,8 +20,8 @@ import pytest
 
 from roles.guard.plan import lines
 from roles.guard.program import act, api, look
-from roles.guard.program.journal import Follower
-from roles.guard.program.seen import Api, Server, Sight, Slot, Socket, Unit
+from roles.guard.program.journal import FRESH, Follower
+from roles.guard.program.seen import Api, Canary, Server, Sight, Slot, Socket, Unit
 
 SLOTS = (
     b'[{"id":0,"n_ctx":4096,"speculative":false,"is_processing":true,"id_task":61,"n_prompt_tokens":202,'
@@ -167,12 +167,29 @@ def test_a_name_with_brackets_and_blanks(tmp_path: Path) -> None:
     folder = tmp_path / "7"
     (folder / "fd").mkdir(parents=True)
     (folder / "stat").write_text("7 (a) R 1 (b) T 1 7 7 0 -1 4194304 1 2 3 4 250 50 0 0 20 0 1 0 1 1 1\n")
-    (folder / "io").write_text("rchar: 5\nwchar: 6\nsyscr: 0\nsyscw: 0\nread_bytes: 7\nwrite_bytes: 0\n")
+    (folder / "io").write_text("rchar: 5\nwchar: 6\nsyscr: 0\nsyscw: 0\nread_bytes: 7\nwrite_bytes: 8\n")
     (folder / "fd/4").symlink_to("socket:[99]")
     (folder / "fd/5").symlink_to("/dev/null")
     found = look.process(7, tmp_path)
     assert found
-    assert (found.state, found.cpu, found.read, dict(found.sockets)) == ("T", 3.0, 12, {99: 4})
+    assert (found.state, found.cpu, found.disk, dict(found.sockets)) == ("T", 3.0, 20, {99: 4})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is about what root may not look at")
+def test_a_process_that_may_not_be_looked_at_is_not_one_without_connections() -> None:
+    """As under SELinux's deny_ptrace: such a server would be killed for the workers that it has not."""
+    child = subprocess.Popen(["sleep", "60"])
+    script = (
+        "import ctypes, sys; ctypes.CDLL(None).prctl(24, 19)\n"  # PR_CAPBSET_DROP, CAP_SYS_PTRACE
+        "from os import execvp; execvp(sys.executable, [sys.executable, '-c', sys.argv[1], sys.argv[2]])"
+    )
+    look_at = "import sys; from roles.guard.program import look; print(look.process(int(sys.argv[1])))"
+    try:
+        done = subprocess.run([sys.executable, "-c", script, look_at, str(child.pid)], capture_output=True, text=True)
+    finally:
+        child.kill()
+        child.wait()
+    assert "PermissionError" in done.stderr, done
 
 
 # --- systemctl
@@ -181,15 +198,19 @@ def test_a_name_with_brackets_and_blanks(tmp_path: Path) -> None:
 def test_units_as_systemctl_says_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Transcript (systemd 257): several units in one question, an empty line between them."""
     said = (
-        "MainPID=212\nId=halofleet-rpc-server.service\nActiveState=active\nSubState=running\nInvocationID=7f0e\n\n"
-        "MainPID=0\nId=halofleet-server-chat.service\nActiveState=activating\nSubState=auto-restart\nInvocationID=\n"
+        "MainPID=212\nResult=success\nExecStart={ path=/x ; argv[]=/x --port 1 ; ignore_errors=no ; pid=212 }\n"
+        "Id=halofleet-rpc-server.service\nActiveState=active\nSubState=running\nInvocationID=7f0e\n\n"
+        "MainPID=0\nResult=exit-code\nId=halofleet-server-chat.service\n"
+        "ActiveState=activating\nSubState=auto-restart\nInvocationID=\n"
     )
     program(tmp_path, "systemctl", f"cat <<'END'\n{said}END")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     names = ("halofleet-rpc-server.service", "halofleet-server-chat.service", "other.service")
     assert look.units(names) == {
-        names[0]: Unit("active", "running", 212, "7f0e"),
-        names[1]: Unit("activating", "auto-restart", 0, ""),
+        names[0]: Unit(
+            "active", "running", 212, "7f0e", "{ path=/x ; argv[]=/x --port 1 ; ignore_errors=no ; pid=212 }", "success"
+        ),
+        names[1]: Unit("activating", "auto-restart", result="exit-code"),
         names[2]: Unit(),
     }
     program(tmp_path, "systemctl", "echo Failed to connect to bus >&2; exit 1")
@@ -305,6 +326,13 @@ def test_nobody_there() -> None:
     assert api.ask(Server("s", "chat", "127.0.0.1", port, (), 60), "secret") == Api("refused")
 
 
+def test_who_does_not_speak_with_us_is_not_deaf() -> None:
+    """A server with TLS ends a connection that does not begin with it; so may a firewall."""
+    with listening() as (server, port):
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        assert api.ask(Server("s", "chat", "127.0.0.1", port, (), 60), "secret") == Api("cut")
+
+
 def test_a_canary_takes_as_long_as_it_likes_and_is_sent_once(http: tuple[Answers, Server]) -> None:
     server, service = http
     server.gate.clear()
@@ -338,6 +366,43 @@ def test_only_the_server_s_own_error_makes_a_canary_sick(http: tuple[Answers, Se
     assert (birds.now.answered, birds.now.sick) == (1, 0)
 
 
+def test_what_became_of_the_canaries_of_one_process_is_nothing_against_the_next(http: tuple[Answers, Server]) -> None:
+    """It would be killed while it loads, again and again."""
+    server, service = http
+    birds = api.Birds(service)
+    assert birds.of("a") == Canary()
+    for status in (200, 500, 500, 500):
+        server.status = status
+        birds.send("secret", 0)
+        eventually(lambda: not birds.now.running)
+    assert (birds.of("a").answered, birds.of("a").sick) == (1, 3)
+    server.gate.clear()
+    birds.send("secret", 0)
+    assert birds.of("b") == Canary()
+    server.gate.set()
+    time.sleep(0.3)
+    assert birds.of("b") == Canary(), "the answer to the one before it came late"
+
+
+def test_a_canary_that_cannot_be_sent_is_not_waited_for(
+    http: tuple[Answers, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is waited for in vain has the server killed."""
+    _, service = http
+    birds = api.Birds(service)
+    birds.send("a key with\nanother line", 0)
+    eventually(lambda: not birds.now.running)
+    before = birds.now
+
+    def no_memory(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_memory)
+    with pytest.raises(RuntimeError):
+        birds.send("secret", 0)
+    assert birds.now == before
+
+
 # --- the journal
 
 
@@ -353,7 +418,10 @@ def test_a_line_that_says_that_the_device_is_lost() -> None:
     )
     assert follower.found == {}
     follower.read(['{"MESSAGE":"ggml_vulkan: Device lost on Vulkan0","_SYSTEMD_INVOCATION_ID":"a1"}\n'])
-    assert follower.found == {"a1": "ggml_vulkan: Device lost on Vulkan0"}
+    now = time.monotonic()
+    assert follower.lost("a1", now) == "ggml_vulkan: Device lost on Vulkan0"
+    assert follower.lost("a2", now) == ""
+    assert follower.lost("a1", now + FRESH + 1) == "", "a completion has told by then"
 
 
 def test_a_journal_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,4 +449,4 @@ def test_what_real_ones_said(line: str) -> None:
     follower = Follower("s.service", ())
     follower.lines = lines()
     follower.read([json.dumps({"MESSAGE": line, "_SYSTEMD_INVOCATION_ID": "a1"}) + "\n"])
-    assert follower.found == {"a1": line}
+    assert follower.lost("a1", time.monotonic()) == line

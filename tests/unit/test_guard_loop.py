@@ -33,7 +33,8 @@ case $1 in
 show)
     for unit; do case $unit in *.service) ;; *) continue ;; esac
         pid=$(cat {folder}/$unit)
-        printf 'Id=%s\\nActiveState=active\\nSubState=running\\nMainPID=%s\\nInvocationID=i%s\\n\\n' $unit $pid $pid
+        printf 'Id=%s\\nActiveState=active\\nSubState=running\\nMainPID=%s\\nInvocationID=i%s\\nExecStart=%s\\n\\n' \\
+            $unit $pid $pid "$(cat {folder}/$unit.flags)"
     done ;;
 kill) kill -9 "$(cat {folder}/$3)"; echo "$*" >>{folder}/killed ;;
 esac
@@ -64,6 +65,9 @@ def started(node: Path, unit: str) -> tuple[subprocess.Popen[str], int]:
 
 def guard(node: Path, wanted: Config, *words: str, **environment: str) -> subprocess.Popen[str]:
     (node / "guard.json").write_text(json.dumps(asdict(wanted)))
+    services: list[Worker | Server] = [*wanted.servers, *([wanted.worker] if wanted.worker else [])]
+    for each in services:
+        (node / f"{each.unit}.flags").write_text("".join(each.flags))
     command = [sys.executable, "-Bm", "guard", "--config", str(node / "guard.json"), "--state", str(node / "state")]
     path = f"{node}:{os.environ['PATH']}"
     return subprocess.Popen(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from roles.lib.paths import Absent, File
 from roles.quiet import automatic
 from roles.quiet.automatic import free, held
-from roles.quiet.plan import AUTOMATIC, FOLDERS, TARGETS, Quiet, Seen, conf, data, names, record, recorded
+from roles.quiet.plan import AUTOMATIC, FOLDERS, TARGETS, Quiet, Seen, conf, data, names, record, recorded, remembered
 
 SHIPPED = """\
 [commands]
@@ -68,7 +68,7 @@ def test_a_file_that_we_have_made_goes() -> None:
     bare = Seen("dnf", timers=True)
     made = conf(both, bare)
     assert isinstance(made, File)
-    ours = Seen("dnf", timers=True, automatic=made, before=recorded(record(bare).splitlines()))
+    ours = Seen("dnf", timers=True, automatic=made, before=recorded(record(remembered(both, bare)).splitlines()))
     assert conf(both, ours) is None
     assert conf(Quiet(sleep=True, upgrades=False), ours) == Absent(AUTOMATIC)
     theirs = Seen("dnf", timers=True, automatic=made, before=recorded([]))
@@ -82,8 +82,8 @@ def test_without_a_timer_of_dnfs_nothing_is_written() -> None:
 @given(st.sets(st.sampled_from(TARGETS)), st.sets(st.sampled_from(FOLDERS)), st.booleans())
 def test_what_is_remembered(masked: set[str], folders: set[str], there: bool) -> None:
     seen = Seen(masked=frozenset(masked), folders=frozenset(folders), automatic=File("x", "") if there else None)
-    before = recorded(record(seen).splitlines())
-    assert before.masked == masked
+    before = recorded(record(remembered(Quiet(sleep=True, upgrades=False), seen)).splitlines())
+    assert before.masked == set(TARGETS) - masked
     assert set(before.made) == {*FOLDERS, *(() if there else (AUTOMATIC,))} - folders
 
 

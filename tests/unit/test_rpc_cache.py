@@ -90,6 +90,24 @@ def test_only_whole_pieces_are_left_and_nothing_else_is_touched(cache: Cache, pu
     assert left(cache) == others | {good.name}
 
 
+def test_a_cache_on_a_disk_of_its_own_goes_by_what_is_free_there(
+    cache: Cache, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is free where the record lies, it would be emptied beside a small disk that is full."""
+    name, asked, usage = put(b"weights").name, [], shutil.disk_usage
+
+    def recorded(path: Path) -> object:
+        asked.append(path)
+        return usage(path)
+
+    monkeypatch.setattr(shutil, "disk_usage", recorded)
+    assert tidy(cache, idle=True, now=NOW) == 1
+    (cache.folder / name).unlink()
+    cache.folder.rmdir()
+    assert tidy(cache, idle=True, now=NOW) == 0
+    assert asked == [cache.folder, cache.folder.parent]
+
+
 def test_a_link_is_not_followed(cache: Cache, tmp_path: Path) -> None:
     """The server would follow it, and read what was never checked."""
     target = tmp_path / "somebody's"

@@ -12,12 +12,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from . import api, look, server
 from .journal import Follower
-from .seen import Config, Server, Sight, Socket, Unit, Worker, config
+from .seen import Api, Config, Server, Sight, Socket, Unit, Worker, config
 from .watch import Watch
 
 EVERY = 2.0
@@ -31,12 +32,17 @@ class Guard:
         self.watches = [Watch(service, warn) for service in services]
         self.birds = {each.unit: api.Birds(each) for each in wanted.servers}
         self.journals = {each.unit: Follower(each.unit, wanted.lines) for each in wanted.servers}
+        self.pool = ThreadPoolExecutor(max(1, len(wanted.servers)))
+        self.answers: dict[str, Future[Api]] = {}
         self.trouble = ""
 
     def turn(self, acting: bool) -> None:
         """One look at everything. What goes wrong with one service keeps no other from being looked at."""
         units = look.units(watch.name for watch in self.watches)
         sockets = look.sockets(self._ports())
+        # All at once: where none answers, one after another would take longer than a look may (decide.GAP).
+        running = [each for each in self.config.servers if units[each.unit].active == "active"]
+        self.answers = {each.unit: self.pool.submit(self._ask, each) for each in running}
         trouble = [follower.trouble for follower in self.journals.values() if follower.trouble]
         for watch in self.watches:
             try:
@@ -78,11 +84,15 @@ class Guard:
                 self.birds[service.unit].send(self.keys(service.serve), slot)
 
     def _asked(self, service: Server, sight: Sight) -> Sight:
+        canary = self.birds[service.unit].of(sight.unit.invocation)
         if sight.unit.active != "active":
             return sight
-        answer = api.ask(service, self.keys(service.serve))
-        lost = self.journals[service.unit].found.get(sight.unit.invocation, "")
-        return Sight(sight.unit, sight.process, sight.sockets, answer, self.birds[service.unit].now, lost)
+        answer = self.answers[service.unit].result()
+        lost = self.journals[service.unit].lost(sight.unit.invocation, time.monotonic())
+        return Sight(sight.unit, sight.process, sight.sockets, answer, canary, lost)
+
+    def _ask(self, service: Server) -> Api:
+        return api.ask(service, self.keys(service.serve))
 
     def state(self) -> dict[str, Any]:
         now = time.monotonic()

@@ -22,8 +22,10 @@ def ask(server: Server, key: str) -> Api:
         status, body = _request(server, key, "GET", "/slots", None, PATIENCE)
     except TimeoutError:
         return Api("silent")
-    except (OSError, http.client.HTTPException):
+    except ConnectionRefusedError:
         return Api("refused")
+    except (OSError, http.client.HTTPException):
+        return Api("cut")
     if status == 503:
         return Api("loading")
     try:
@@ -51,26 +53,38 @@ def _slot(each: dict[str, Any]) -> Slot:
 
 
 class Birds:
-    """Sends canaries, one at a time."""
+    """Sends canaries, one at a time, to one process: what became of those to the one before says nothing of it."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.invocation = ""
         self.now = Canary()
 
-    def send(self, key: str, slot: int) -> None:
-        self.now = Canary(slot, time.monotonic(), True, self.now.answered, self.now.sick)
-        threading.Thread(target=self._fly, args=(key, slot), daemon=True).start()
+    def of(self, invocation: str) -> Canary:
+        """What is known of the canaries of this process."""
+        if invocation != self.invocation:
+            self.invocation, self.now = invocation, Canary()
+        return self.now
 
-    def _fly(self, key: str, slot: int) -> None:
-        body = {"prompt": "a", "n_predict": 1, "cache_prompt": False, "id_slot": slot, "temperature": 0}
+    def send(self, key: str, slot: int) -> None:
+        before = self.now
+        self.now = sent = Canary(slot, time.monotonic(), True, before.answered, before.sick)
+        try:
+            threading.Thread(target=self._fly, args=(key, sent), daemon=True).start()
+        except RuntimeError:  # no memory for a thread: none is on its way that could be missed
+            self.now = before
+            raise
+
+    def _fly(self, key: str, sent: Canary) -> None:
+        body = {"prompt": "a", "n_predict": 1, "cache_prompt": False, "id_slot": sent.slot, "temperature": 0}
         try:
             status, _ = _request(self.server, key, "POST", "/completion", body, LONGEST)
-        except (OSError, http.client.HTTPException):
-            status = 0  # it ended, and its unit tells
-        before = self.now
-        answered = before.answered + (status == 200)
-        sick = before.sick + 1 if status == 500 else 0
-        self.now = Canary(slot, before.asked, False, answered, sick)
+        except Exception:  # it ended, and its unit tells; or the request could not be made, which is not its fault
+            status = 0
+        answered = sent.answered + (status == 200)
+        sick = sent.sick + 1 if status == 500 else 0
+        if self.now is sent:
+            self.now = Canary(sent.slot, sent.asked, False, answered, sick)
 
 
 def _request(

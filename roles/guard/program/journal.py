@@ -11,15 +11,19 @@ from collections.abc import Iterable
 AGAIN, LONGEST = 5.0, 300.0
 """Seconds before a journalctl that has ended is started again: doubled each time, up to the longest."""
 
+FRESH = 60.0
+"""Seconds during which a line counts: a completion tells meanwhile whether it is true."""
+
 
 class Follower:
-    """found: invocation -> its last line of that kind, cut to a length that fits a message. trouble: why the journal
+    """found: invocation -> its last line of that kind, cut to a length that fits a message, and when
+    it came. trouble: why the journal
     cannot be read; empty while it is (under a policy of SELinux that keeps a service's journalctl from it, for one). A
     lost device is then noticed by completions that fail, later."""
 
     def __init__(self, unit: str, lines: tuple[str, ...]) -> None:
         self.unit, self.lines = unit, tuple(line.lower() for line in lines)
-        self.found: dict[str, str] = {}
+        self.found: dict[str, tuple[str, float]] = {}
         self.trouble = ""
         if lines:
             threading.Thread(target=self._follow, daemon=True).start()
@@ -48,6 +52,11 @@ class Follower:
         except (OSError, ValueError) as error:
             return str(error)
 
+    def lost(self, invocation: str, now: float) -> str:
+        """The line that says that this process has lost its device; empty where there is none, or none of late."""
+        line, came = self.found.get(invocation, ("", 0.0))
+        return line if now - came <= FRESH else ""
+
     def read(self, lines: Iterable[str]) -> str:
         """The last line that is no entry of a journal."""
         other = ""
@@ -60,5 +69,5 @@ class Follower:
                 continue
             self.trouble = ""
             if isinstance(message, str) and any(part in message.lower() for part in self.lines):
-                self.found = {entry.get("_SYSTEMD_INVOCATION_ID", ""): message.strip()[:200]}
+                self.found = {entry.get("_SYSTEMD_INVOCATION_ID", ""): (message.strip()[:200], time.monotonic())}
         return other

@@ -1,7 +1,7 @@
 """Signs of life between one look and the next. Pure.
 
 Two kinds. Work is done: bytes went over an RPC connection, a slot got on, a completion of our own came back. Or the
-process does something, nobody knows what: it used the processor, or read files. A batch of a prompt (2048 tokens) moves
+process does something, nobody knows what: it used the processor or a disk. A batch of a prompt (2048 tokens) moves
 no counter of llama-server until it is done; measured on llama.cpp 0c1e57098, its RPC connections move with every 512 of
 them, and at a frozen worker they stop within a second while /health, /slots and /metrics answer as ever.
 """
@@ -31,7 +31,7 @@ class Life:
     ready: bool = False
     work: tuple[object, ...] = ()
     cpu: float = 0
-    read: int = 0
+    disk: int = 0
     theirs: tuple[object, ...] = ()
     worked: float = NEVER
     moved: float = NEVER
@@ -46,19 +46,19 @@ def live(life: Life, now: float, sight: Sight) -> Life:
         sight.api.slots,
         sight.canary.answered,
     )
-    cpu, read = (process.cpu, process.read) if process else (0.0, 0)
+    cpu, disk = (process.cpu, process.disk) if process else (0.0, 0)
     theirs = _theirs(sight.api.slots, sight.canary)
     if life.invocation != sight.unit.invocation:
-        life = Life(sight.unit.invocation, now, work=work, cpu=cpu, read=read, moved=now)
+        life = Life(sight.unit.invocation, now, work=work, cpu=cpu, disk=disk, moved=now)
     worked = now if work != life.work else life.worked
-    busy = cpu - life.cpu > BUSY * (now - life.at) or read != life.read
+    busy = cpu - life.cpu > BUSY * (now - life.at) or disk != life.disk
     return Life(
         life.invocation,
         now,
         life.ready or sight.api.state in ("ready", "closed"),
         work,
         cpu,
-        read,
+        disk,
         theirs if sight.api.state == "ready" else life.theirs,
         worked,
         now if busy or worked == now else life.moved,

@@ -17,43 +17,52 @@ PATIENCE = 5
 
 def units(names: Iterable[str]) -> dict[str, Unit]:
     wanted = list(names)
-    said = _run("systemctl", "show", "-p", "Id,ActiveState,SubState,MainPID,InvocationID", "--", *wanted)
+    asked = "Id,ActiveState,SubState,MainPID,InvocationID,Result,ExecStart"
+    said = _run("systemctl", "show", "-p", asked, "--", *wanted)
     found = {}
     for block in said.split("\n\n"):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" in values:
-            pid = int(values.get("MainPID") or 0)
-            invocation = values.get("InvocationID", "")
-            found[values["Id"]] = Unit(values.get("ActiveState", ""), values.get("SubState", ""), pid, invocation)
+            found[values["Id"]] = Unit(
+                active=values.get("ActiveState", ""),
+                sub=values.get("SubState", ""),
+                pid=int(values.get("MainPID") or 0),
+                invocation=values.get("InvocationID", ""),
+                command=values.get("ExecStart", ""),
+                result=values.get("Result", ""),
+            )
     return {name: found.get(name, Unit()) for name in wanted}
 
 
 def process(pid: int, proc: Path = PROC) -> Process | None:
-    """None where it is gone."""
+    """None where it is gone. Raises PermissionError: of what may not be looked at nothing is known, least of all that
+    it is well or has no connections."""
     folder = proc / str(pid)
     try:
         # The name, in brackets, may have anything in it.
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
         io = dict(line.split(": ") for line in (folder / "io").read_text().splitlines())
+        sockets = _descriptors(folder)
+    except PermissionError:
+        raise
     except (OSError, ValueError):
         return None
     cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return Process(fields[0], cpu, int(io["rchar"]) + int(io["read_bytes"]), _descriptors(folder))
+    # Not wchar: lines for the journal count there, and it writes one because it was asked for its slots.
+    disk = sum(int(io[key]) for key in ("rchar", "read_bytes", "write_bytes"))
+    return Process(fields[0], cpu, disk, sockets)
 
 
 def _descriptors(folder: Path) -> dict[int, int]:
-    """Inode -> descriptor, of the process's sockets."""
+    """Inode -> descriptor, of the process's sockets. Raises OSError."""
     found = {}
-    try:
-        for entry in (folder / "fd").iterdir():
-            try:
-                target = str(entry.readlink())
-            except OSError:
-                continue  # closed since
-            if match := re.fullmatch(r"socket:\[(\d+)\]", target):
-                found[int(match[1])] = int(entry.name)
-    except OSError:
-        pass
+    for entry in (folder / "fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except FileNotFoundError:
+            continue  # closed since
+        if match := re.fullmatch(r"socket:\[(\d+)\]", target):
+            found[int(match[1])] = int(entry.name)
     return found
 
 
@@ -89,11 +98,11 @@ def holder(local: str, seen: Iterable[Socket], proc: Path = PROC) -> str:
     if not inodes:
         return ""
     for folder in proc.iterdir():
-        if folder.name.isdigit() and inodes & _descriptors(folder).keys():
-            try:
+        try:
+            if folder.name.isdigit() and inodes & _descriptors(folder).keys():
                 return f"{(folder / 'comm').read_text().strip()} (process {folder.name})"
-            except OSError:
-                continue
+        except OSError:
+            continue
     return "a process that is not to be seen from here"
 
 

@@ -9,22 +9,35 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Unit:
-    """systemctl(1) show."""
+    """systemctl(1) show. command: the line that it runs, as systemd shows it. result: how it ended."""
 
     active: str = "inactive"
     sub: str = "dead"
     pid: int = 0
     invocation: str = ""
+    command: str = ""
+    result: str = ""
+
+    def has(self, flags: tuple[str, ...]) -> bool:
+        """Whether it is the one that the guard was told of. cluster.py starts another one before it tells the guard of
+        it, and may be interrupted in between."""
+        return all(flag in self.command for flag in flags)
+
+    @property
+    def given_up(self) -> bool:
+        """systemd does not start it again by itself. One that somebody has stopped may have failed at that (it ignored
+        the SIGTERM, and timed out), and is not such a one."""
+        return self.active == "failed" and self.result in ("start-limit-hit", "resources")
 
 
 @dataclass(frozen=True)
 class Process:
-    """state: the letter of proc(5); `T` is stopped by a signal. cpu: seconds used. read: bytes read from files.
-    sockets: the number of its descriptor by inode."""
+    """state: the letter of proc(5); `T` is stopped by a signal. cpu: seconds used. disk: bytes that it read
+    from files and wrote to disks. sockets: the number of its descriptor by inode."""
 
     state: str
     cpu: float
-    read: int
+    disk: int
     sockets: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -61,8 +74,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Api:
-    """What llama-server answers. state: `refused` (the connection, or it was cut), `silent` (nothing for seconds),
-    `loading`, `ready`, or `closed` (it answers, but does not show its slots)."""
+    """What llama-server answers. state: `refused` (nobody listens), `cut` (somebody does, and does not speak with us),
+    `silent` (nothing for seconds), `loading`, `ready`, or `closed` (it answers, but does not show its slots)."""
 
     state: str = "refused"
     slots: tuple[Slot, ...] = ()
@@ -108,6 +121,12 @@ class Worker:
     endpoint: str
     quiet: float
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """By which it is the server that the guard was told of."""
+        host, _, port = self.endpoint.rpartition(":")
+        return (f" --host {host} --port {port} ",)
+
 
 @dataclass(frozen=True)
 class Server:
@@ -119,6 +138,12 @@ class Server:
     port: int
     workers: tuple[str, ...]
     quiet: float
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """By which it is the server that the guard was told of."""
+        port = f" --port {self.port} "
+        return (port, f" --rpc {','.join(self.workers)} ") if self.workers else (port,)
 
 
 @dataclass(frozen=True)

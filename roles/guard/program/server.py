@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from .decide import Complaint
 from .life import SMALL, Life
 from .seen import Server, Sight, Slot
-from .worker import DEAF, FAILED, FROZEN, MUTE
+from .worker import DEAF, FAILED, FROZEN, MUTE, STRANGE
 
 LOST, DEVICE = 3.0, 3.0
 """Patience in seconds: a llama-server that aborts over it, as most do, is quicker."""
@@ -25,15 +25,21 @@ IDLE, AGAIN = 30.0, 5.0
 FORGOTTEN = 900.0
 """Seconds after which a user's cached prompt may be lost to a canary, where no other slot is free for one."""
 
+BATCH = 1200.0
+"""Patience with a llama-server that computes alone: a slot's counters move at the end of a batch of its prompt (2048
+tokens), there is no connection on which something is seen earlier, and a CPU may take 2 tokens a second."""
+
 
 def complaints(server: Server, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
-    if sight.unit.active == "failed":
+    if sight.unit.given_up:
         yield Complaint("failed", "systemd has given it up", FAILED)
     if sight.unit.active != "active" or sight.process is None:
         return
     if sight.process.state == "T":
         yield Complaint("frozen", "its process is stopped (state T)", FROZEN)
-    if sight.device_lost:
+    if not sight.unit.has(server.flags):
+        return
+    if sight.device_lost and sight.canary.sick:
         yield Complaint("device", f"it has lost its device: {sight.device_lost}", DEVICE)
     if sight.canary.sick >= SICK and sight.canary.answered:
         yield Complaint("sick", f"{sight.canary.sick} completions in a row came back as its own error", 0)
@@ -51,7 +57,8 @@ def _idle_hands(server: Server, sight: Sight, life: Life, now: float) -> Iterato
             quiet = MUTE if sight.api.state == "loading" else server.quiet
             yield Complaint("stuck", f"alive, but nothing moves: {todo}", quiet)
         if sight.api.state != "loading":
-            yield Complaint("mute", f"busy, but nothing comes of it: {todo}", MUTE)
+            quick = server.workers or _ours_alone(sight)
+            yield Complaint("mute", f"busy, but nothing comes of it: {todo}", MUTE if quick else BATCH)
 
 
 def task(sight: Sight) -> str:
@@ -65,6 +72,11 @@ def task(sight: Sight) -> str:
     return "a completion of one token is not answered" if sight.canary.running else ""
 
 
+def _ours_alone(sight: Sight) -> bool:
+    """It has nothing to do but our completion of one token."""
+    return sight.canary.running and {slot.number for slot in sight.api.slots if slot.busy} <= {sight.canary.slot}
+
+
 def unattached(server: Server, sight: Sight) -> list[str]:
     """The workers that it has no connection to."""
     there = {socket.peer for socket in sight.owned("ESTAB")}
@@ -75,15 +87,18 @@ def canary(server: Server, sight: Sight, life: Life, now: float) -> int | None:
     """The slot to send a completion of one token to, now; None for not now.
 
     It loses what the slot has cached, so it goes to one with nothing of a user's, and leaves them another such. Where
-    the cache of all is full, llama-server would make room by emptying one of theirs.
+    the cache of all is full, llama-server would make room by emptying one of theirs. A line of the journal that says
+    that the device is lost is looked into at once, whoever asks for what meanwhile: a user can have such a line written
+    (a grammar that cannot be parsed is logged as it is), and where it is true their requests fail one after another.
     """
-    pause = AGAIN if sight.canary.sick else IDLE
-    quiet = now - max(life.worked, sight.canary.asked) >= pause
-    if not sight.api.slots or task(sight) or unattached(server, sight) or not quiet:
+    since, pause = max(life.worked, sight.canary.asked), AGAIN if sight.canary.sick else IDLE
+    if sight.device_lost:
+        since, pause = sight.canary.asked, AGAIN
+    if not sight.api.slots or task(sight) or unattached(server, sight) or now - since < pause:
         return None
     spare = [slot for slot in sight.api.slots if slot.tokens <= SMALL]
     full = sum(slot.tokens + SMALL for slot in sight.api.slots) > max(slot.context for slot in sight.api.slots)
-    if (len(spare) < 2 or full) and now - life.users < FORGOTTEN:
+    if (len(spare) < 2 or full) and not sight.device_lost and now - life.users < FORGOTTEN:
         return None
     return min(spare or sight.api.slots, key=_used_before).number
 
@@ -92,8 +107,14 @@ def _used_before(slot: Slot) -> tuple[bool, int]:
     return slot.task is None, slot.number
 
 
-def note(sight: Sight) -> str:
+def note(server: Server, sight: Sight) -> str:
     """What keeps the guard from seeing; empty where nothing does."""
-    if sight.unit.active == "active" and sight.api.state == "closed":
+    if sight.unit.active != "active":
+        return ""
+    if not sight.unit.has(server.flags):
+        return STRANGE
+    if sight.api.state == "closed":
         return "its API does not show its slots (another key, or --no-slots): a server that hangs is not noticed"
+    if sight.api.state == "cut":
+        return "its API takes a connection and gives no answer (TLS?): a server that hangs is not noticed"
     return ""

@@ -44,7 +44,7 @@ class Watch:
             self.note(worker.note(self.service, sight))
         else:
             self.complaints = tuple(server.complaints(self.service, sight, self.life, now))
-            self.note(server.note(sight))
+            self.note(server.note(self.service, sight))
         self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints)
         return due
 

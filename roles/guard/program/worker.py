@@ -18,14 +18,18 @@ GREETING, MUM = 64, 10.0
 """A llama-server says hello at once, and soon more than that many bytes. Who has said less, and nothing for so many
 seconds, is none, and is served nothing that it could lose."""
 
+STRANGE = "runs with other addresses than the guard was told of, and is not judged; cluster.py tells it"
+
 
 def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
-    if sight.unit.active == "failed":
+    if sight.unit.given_up:
         yield Complaint("failed", "systemd has given it up", FAILED)
     if sight.unit.active != "active" or sight.process is None:
         return
     if sight.process.state == "T":
         yield Complaint("frozen", "its process is stopped (state T)", FROZEN)
+    if not sight.unit.has(worker.flags):
+        return
     if not any(socket.local == worker.endpoint for socket in sight.owned("LISTEN")):
         yield Complaint("deaf", f"it runs, but does not listen at {worker.endpoint}", DEAF)
     served = [socket for socket in sight.owned("ESTAB") if socket.local == worker.endpoint]
@@ -59,6 +63,8 @@ def _ghostly(client: Socket) -> bool:
 
 def note(worker: Worker, sight: Sight) -> str:
     """What is wrong, and restarting does not mend; empty where nothing is."""
+    if sight.unit.active == "active" and not sight.unit.has(worker.flags):
+        return STRANGE
     if sight.unit.active != "active" and sight.holder:
         return f"cannot listen at {worker.endpoint}, which {sight.holder} holds; end that, or choose another rpc_port"
     return ""
