@@ -14,6 +14,8 @@ F16 = 2
 """Bytes; llama-server's own choice for what it keeps of each token."""
 OTHERWISE = (".sliding_window", ".kv_lora_rank", "ssm.", "full_attention_interval", "recurrent", "shared_kv_layers")
 """Parts of keys that models have which keep less of a token than the sum below."""
+WINDOWED = ("llama4", "gemma2", "exaone4", "exaone-moe", "smallthinker")
+"""Architectures that do so without a key: llama.cpp has their window in its code (src/models at 0c1e57098, n_swa)."""
 
 # ggml/include/gguf.h, enum gguf_type; GGUF's description is docs/gguf.md of ggml-org/ggml.
 _SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {10: "Q", 11: "q", 12: "d"}
@@ -38,7 +40,8 @@ class Head:
 
     def memory(self, tokens: int) -> int:
         """Bytes that it keeps of so many tokens; 0 where it does not say, or keeps less than its sizes tell."""
-        if any(part in key for key in self.keys for part in OTHERWISE):
+        windowed = self.keys.get("general.architecture") in WINDOWED
+        if windowed or any(part in key for key in self.keys for part in OTHERWISE):
             return 0
         layers, heads = self._number("block_count"), self._number("attention.head_count")
         kept: Value = self.keys.get(self._key("attention.head_count_kv"), heads)

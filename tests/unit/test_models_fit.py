@@ -50,6 +50,18 @@ def test_what_it_keeps_of_a_token(tmp_path: Path, values: dict[str, Any], each: 
     assert read(1, gguf(tmp_path / "a.gguf", **values)).memory(1) == each * 2
 
 
+def test_a_window_that_stands_in_no_file() -> None:
+    """Llama 4 Scout with a million tokens: 48 layers of which 36 keep 8192, and would be taken for 192 GiB."""
+    sizes = {"block_count": 48, "embedding_length": 5120, "attention.head_count": 40, "attention.head_count_kv": 8}
+
+    def kept(architecture: str) -> int:
+        own = {f"{architecture}.{key}": value for key, value in sizes.items()}
+        return Head(65 * GIB, {"general.architecture": architecture, **own}).memory(2**20)
+
+    assert kept("llama") == 192 * GIB
+    assert kept("llama4") == 0
+
+
 def test_the_vocabulary_may_come_first(tmp_path: Path) -> None:
     """As our own random models have it."""
     path = tmp_path / "a.gguf"
