@@ -21,7 +21,7 @@ from roles.models.plan import Model, model
 
 PLACED = re.compile(
     r"(-ngl|--n-gpu-layers|--gpu-layers|-ot|--override-tensor|-cmoe|--cpu-moe|-ncmoe|--n-cpu-moe|-nkvo|--no-kv-offload"
-    r"|-lm|--load-mode|--mmap|-ctk|-ctv|--cache-type-[kv])(=|$)"
+    r"|-lm|--load-mode|--mmap|-ctk|-ctv|--cache-type-[kv]|-fit|--fit|-dev|--device)(=|$)"
 )
 """Flags by which it lies elsewhere, or in less, than what follows from the inventory."""
 
@@ -92,7 +92,8 @@ def memory(need: Need, head: Head, rooms: Mapping[str, Room]) -> Iterator[Findin
     """The model and what it keeps of its context, against the memory of all nodes of the serve."""
     sizes = {node: rooms[node].gpu if gpu else rooms[node].all for node, gpu in need.nodes if node in rooms}
     known = [size for size in sizes.values() if size is not None]
-    if len(known) < len(need.nodes) or not head.size or any(map(PLACED.match, need.extra)):
+    placed = any(PLACED.match(word.replace("_", "-")) for word in need.extra)  # llama.cpp takes either
+    if len(known) < len(need.nodes) or not head.size or placed:
         return
     there = max(known) if need.shared else sum(known)
     weights, tokens = head.size / GIB, head.memory(need.context) / GIB

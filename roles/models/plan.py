@@ -66,7 +66,7 @@ def plan(lab: Lab, node: str) -> tuple[Model, ...]:
     asked: dict[str, dict[str, int]] = defaultdict(dict)
     for name, serve in sorted(lab.spec.serves.items()):
         if serve.controller == node:
-            stretched = any(map(STRETCHED.match, serve.extra))
+            stretched = any(STRETCHED.match(word.replace("_", "-")) for word in serve.extra)  # llama.cpp takes either
             asked[serve.model] |= {} if stretched else {name: serve.context // (serve.slots or 1)}
     return tuple(
         replace(model(lab, name), contexts=tuple(contexts.items())) for name, contexts in sorted(asked.items())

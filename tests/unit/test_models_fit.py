@@ -124,6 +124,7 @@ def model(**served: Any) -> Model:
         ({"context": 16384, "slots": 3}, "5461 tokens for a slot"),
         ({"context": 16384, "extra": ("--rope-scaling", "yarn")}, None),
         ({"context": 16384, "extra": ("--yarn-orig-ctx=4096",)}, None),
+        ({"context": 16384, "extra": ("--override_kv", "llama.context_length=int:16384")}, None),
     ],
 )
 def test_no_more_context_than_it_was_trained_on(served: dict[str, Any], seen: str | None) -> None:
@@ -158,6 +159,8 @@ ROOMS = {"halo1": Room(96.0, 120.0), "halo2": Room(100.0, 120.0)}
         (500, need(), ROOMS | {"halo2": Room(None, 120.0)}, None),
         (500, need(extra=("--n-cpu-moe", "20")), ROOMS, None),
         (500, need(extra=("-ngl=10",)), ROOMS, None),
+        (500, need(extra=("--fit", "on")), ROOMS, None),
+        (500, need(extra=("--override_tensor", "exps=CPU")), ROOMS, None),
         (500, need(extra=("--flash-attn", "on")), ROOMS, "at most 196.0 GiB (halo1 96.0, halo2 100.0)"),
         (0, need(context=2**30), ROOMS, None),  # a random model that was not made yet
     ],
