@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from roles.guard.program.seen import config
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
 
@@ -69,6 +70,20 @@ def test_a_worker(stages: Stages, flavour: str) -> None:
     assert wanted["worker"] == {"unit": "halofleet-rpc-server.service", "endpoint": "10.44.0.1:50052", "quiet": 15.0}
     assert wanted["servers"] == []
     assert "LoadCredential" not in sim.text(PATH)
+
+
+@pytest.mark.parametrize("node", ["halo1", "halo2"])
+def test_it_knows_its_services_by_what_their_units_run(stages: Stages, node: str) -> None:
+    """systemctl show has the words of ExecStart in one line, with one blank between two."""
+    stage = stages("debian", node)
+    sim = stage.before("guard")
+    stage.run("guard", sim)
+    wanted = config(json.loads(sim.text(CONFIG)))
+    service = wanted.worker or wanted.servers[0]
+    (command,) = re.findall(
+        r"^ExecStart=(.*)$", sim.text(f"/etc/systemd/system/{service.unit}").replace("\\\n", " "), re.M
+    )
+    assert all(flag in f"{' '.join(command.split())} " for flag in service.flags), command
 
 
 def test_another_port_is_the_configuration_and_a_restart(stages: Stages) -> None:

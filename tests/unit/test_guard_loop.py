@@ -110,6 +110,16 @@ def test_one_look_shows_and_does_nothing(node: Path) -> None:
     assert not (node / "state").exists()
 
 
+def test_one_look_by_hand_takes_the_key_from_where_it_lies(node: Path) -> None:
+    """Without it every server would seem to show no slots."""
+    _, port = started(node, "s.service")
+    once = guard(
+        node, Config("halo1", None, (Server("s.service", "no-such", "127.0.0.1", port, (), 60),), ()), "--once"
+    )
+    said, _ = once.communicate(timeout=60)
+    assert "No such file or directory: '/etc/halofleet/no-such.key'" in json.loads(said[said.index("{") :])["trouble"]
+
+
 def test_a_service_that_cannot_be_judged_keeps_no_other_from_being_looked_at(node: Path) -> None:
     """Its key is not there: whatever goes wrong with one, the other's turn comes, and the loop goes on."""
     _, port = started(node, "w.service")

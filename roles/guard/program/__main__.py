@@ -118,9 +118,10 @@ def warn(text: str) -> None:
 
 
 def credential(serve: str) -> str:
-    """The API key of a serve: the first of its file, which systemd hands over."""
+    """The API key of a serve: the first of its file, which systemd hands over; for `--once` by hand the file itself."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    words = (Path(folder) / serve).read_text().split() if folder else []
+    path = Path(folder) / serve if folder else Path(f"/etc/halofleet/{serve}.key")
+    words = path.read_text().split()
     return words[0] if words else ""
 
 
