@@ -16,10 +16,9 @@ FRESH = 60.0
 
 
 class Follower:
-    """found: invocation -> its last line of that kind, cut to a length that fits a message, and when
-    it came. trouble: why the journal
-    cannot be read; empty while it is (under a policy of SELinux that keeps a service's journalctl from it, for one). A
-    lost device is then noticed by completions that fail, later."""
+    """found: invocation -> its last line of that kind, cut to a length that fits a message, and when it came. trouble:
+    why the journal cannot be read; empty while it is (under a policy of SELinux that keeps a service's journalctl from
+    it, for one). A lost device is then noticed by completions that fail, later."""
 
     def __init__(self, unit: str, lines: tuple[str, ...]) -> None:
         self.unit, self.lines = unit, tuple(line.lower() for line in lines)
