@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -220,6 +221,19 @@ def test_a_second_run_changes_nothing_within_its_budget(shapes: Lab, tmp_path: P
     assert shapes.fingerprint() == before
     assert set(run.commands) == set(SYSTEMS)
     assert max(run.commands.values()) <= BUDGET, (tmp_path / "trace").read_text()
+
+
+def test_the_guards_see_what_they_look_after(shapes: Lab) -> None:
+    """By each one's own systemctl, ss and journalctl, of three families."""
+    deadline = time.monotonic() + 30
+    while True:
+        said = {name: json.loads(shapes.ssh(name, "cat /run/halofleet/guard.json")) for name in SYSTEMS}
+        seen = {(name, unit["state"], unit["note"]) for name, state in said.items() for unit in state["units"]}
+        if seen == {(name, "well", "") for name in SYSTEMS} or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert seen == {(name, "well", "") for name in SYSTEMS}, said
+    assert [state["trouble"] for state in said.values()] == ["", "", ""]
 
 
 def test_the_fedora_is_closed_although_its_zone_is_open(shapes: Lab) -> None:
