@@ -195,7 +195,7 @@ FAULTS = (
     Fault("cache file cut short", lambda it: _piece(it, "truncate -s 5000000 $f"), said=REMOVED),
     Fault("cache file with flipped bits", lambda it: _piece(it, FLIPPED_PIECE), said=REMOVED),
     Fault("cache file empty", lambda it: _piece(it, ": >$f"), said=REMOVED),
-    Fault("disk of the cache full", _full, after=_room_again, said=REMOVED),
+    Fault("disk of the cache full", _full, after=_room_again, said="is beyond the bound: removed"),
     Fault(
         "worker's host powered off, and back", lambda it: _off_and_on(it, "halo3"), bare=False, said="waiting for halo3"
     ),

@@ -153,7 +153,8 @@ def test_a_reboot_leaves_nothing_to_do(stages: Stages, node: str) -> None:
     stage = stages("fedora", node)
     sim = stage.before("verify")
     stage.artifact()
-    stage.run("llama_server", sim)  # with what the control machine now knows
+    for role in ("llama_server", "guard"):  # with what the control machine now knows: the API key
+        stage.run(role, sim)
     for path in [path for place in LINK_FILES for path in sim.root.glob(place)]:
         os.utime(path, (1_700_000_000, 1_700_000_000))
     sim.reboot()
