@@ -23,6 +23,7 @@ RPC_PORT = 50052
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(lab: Lab) -> None:
+    """On hosts that nobody has touched: of the files that share them this one comes first, by its name."""
     before = lab.fingerprint()
     run = lab.pyinfra("--dry", "--diff", str(lab.inventory), "deploys/cluster.py").ok()
     assert lab.fingerprint() == before
