@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from roles.preflight.facts import SILENCE_MS
 from tests.lab.harness import Lab, under_way
 
 BUDGET = 20
@@ -276,7 +277,14 @@ def test_killed_anywhere_it_heals(lab: Lab, tmp_path: Path) -> None:
         victim.kill()
         victim.communicate(timeout=60)
         inside += under_way(trace)
-        lab.cluster().ok()
+        run = lab.cluster()
+        if (
+            "one run at a time" in run.err
+        ):  # seldom a node does not see that the other end is gone, and the minute counts
+            print(f"kill {number}: {run.err.splitlines()[-1]}")
+            time.sleep(SILENCE_MS / 1000)
+            run = lab.cluster()
+        run.ok()
         again = lab.cluster("--json").ok()
         assert again.totals["success"] == 0, f"kill {number}: {again.out}"
     assert inside >= 4
