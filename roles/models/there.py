@@ -17,22 +17,20 @@ from roles.models.plan import Model
 
 def files(host: Host, models: tuple[Model, ...]) -> dict[str, str]:
     """Path -> sum, or size and time, of every file that the models have there: one remote command."""
-    return look(
-        host,
-        ModelFiles,
-        files=tuple(model.path for model in models if not model.in_parts),
-        folders=tuple(model.path for model in models if model.in_parts),
-    )
+    return look(host, ModelFiles, **_places(models))
 
 
 def heads(host: Host, models: tuple[Model, ...]) -> dict[str, Head]:
     """By the model's path: one remote command."""
-    return look(
-        host,
-        ModelHeads,
-        files=tuple(model.path for model in models if not model.in_parts),
-        folders=tuple(model.path for model in models if model.in_parts),
-    )
+    return look(host, ModelHeads, **_places(models))
+
+
+def _places(models: tuple[Model, ...]) -> dict[str, tuple[str, ...]]:
+    """What both facts are asked with."""
+    return {
+        "files": tuple(model.path for model in models if not model.in_parts),
+        "folders": tuple(model.path for model in models if model.in_parts),
+    }
 
 
 def of(model: Model, seen: Mapping[str, str]) -> dict[str, str]:

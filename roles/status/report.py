@@ -72,7 +72,8 @@ def as_text(report: Report) -> str:
     lines: list[str] = []
     for node in (_node(each, report.sights) for each in report.nodes):
         lines += _node_lines(node)
-    lines += ["links:", *map(links.line, report.links)] if report.links else []
+    if cables := report.links:
+        lines += ["links:", *map(links.line, cables)]
     for finding in report.findings:
         lines.append(f"{finding.severity:<4}  {finding.node}: {finding.rule}: {finding.seen}")
         lines += [f"      {key}: {getattr(finding, key)}" for key in ("expected", "fix")]

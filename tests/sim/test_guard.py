@@ -18,7 +18,7 @@ NAME = "halofleet-guard.service"
 PATH = f"/etc/systemd/system/{NAME}"
 CONFIG = "/etc/halofleet/guard.json"
 FOLDER = "/opt/halofleet/lib/guard"
-MODULES = re.findall(r"\w+", "__init__ __main__ act api decide journal life look seen server watch worker")
+MODULES = re.findall(r"\w+", "__init__ __main__ act api decide journal life look seen server service watch worker")
 WRITES = [
     f"directory {FOLDER} 755 root:root",
     *(f"write {FOLDER}/{name}.py 644 root:root" for name in MODULES),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from .decide import Complaint
 from .life import SMALL, Life
 from .seen import Server, Sight, Slot
-from .worker import DEAF, FAILED, FROZEN, MUTE, STRANGE
+from .service import DEAF, MUTE, STRANGE, judged, strange, unwell
 
 LOST, DEVICE = 3.0, 3.0
 """Patience in seconds: a llama-server that aborts over it, as most do, is quicker."""
@@ -31,13 +31,8 @@ tokens), there is no connection on which something is seen earlier, and a CPU ma
 
 
 def complaints(server: Server, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
-    if sight.unit.given_up:
-        yield Complaint("failed", "systemd has given it up", FAILED)
-    if sight.unit.active != "active" or sight.process is None:
-        return
-    if sight.process.state == "T":
-        yield Complaint("frozen", "its process is stopped (state T)", FROZEN)
-    if not sight.unit.has(server.flags):
+    yield from unwell(sight)
+    if not judged(server, sight):
         return
     if sight.device_lost and sight.canary.sick:
         yield Complaint("device", f"it has lost its device: {sight.device_lost}", DEVICE)
@@ -111,7 +106,7 @@ def note(server: Server, sight: Sight) -> str:
     """What keeps the guard from seeing; empty where nothing does."""
     if sight.unit.active != "active":
         return ""
-    if not sight.unit.has(server.flags):
+    if strange(server, sight):
         return STRANGE
     if sight.api.state == "closed":
         return "its API does not show its slots (another key, or --no-slots): a server that hangs is not noticed"

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from .decide import Complaint
 from .life import Life
 from .seen import Sight, Socket, Worker
+from .service import DEAF, MUTE, STRANGE, judged, strange, unwell
 
-FAILED, FROZEN, DEAF, MUTE, DOOR = 5.0, 10.0, 60.0, 300.0, 10.0
-"""Patience in seconds. DEAF: a GPU is set up before it listens. MUTE: it computes, or spins."""
+DOOR = 10.0
+"""Patience in seconds with whom keeps another one out."""
 
 SILENT = 20.0
 """Seconds without a byte from a controller, after which it may be gone."""
@@ -18,17 +19,10 @@ GREETING, MUM = 64, 10.0
 """A llama-server says hello at once, and soon more than that many bytes. Who has said less, and nothing for so many
 seconds, is none, and is served nothing that it could lose."""
 
-STRANGE = "runs with other addresses than the guard was told of, and is not judged; cluster.py tells it"
-
 
 def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
-    if sight.unit.given_up:
-        yield Complaint("failed", "systemd has given it up", FAILED)
-    if sight.unit.active != "active" or sight.process is None:
-        return
-    if sight.process.state == "T":
-        yield Complaint("frozen", "its process is stopped (state T)", FROZEN)
-    if not sight.unit.has(worker.flags):
+    yield from unwell(sight)
+    if not judged(worker, sight):
         return
     if not any(socket.local == worker.endpoint for socket in sight.owned("LISTEN")):
         yield Complaint("deaf", f"it runs, but does not listen at {worker.endpoint}", DEAF)
@@ -63,7 +57,7 @@ def _ghostly(client: Socket) -> bool:
 
 def note(worker: Worker, sight: Sight) -> str:
     """What is wrong, and restarting does not mend; empty where nothing is."""
-    if sight.unit.active == "active" and not sight.unit.has(worker.flags):
+    if strange(worker, sight):
         return STRANGE
     if sight.unit.active != "active" and sight.holder:
         return f"cannot listen at {worker.endpoint}, which {sight.holder} holds; end that, or choose another rpc_port"
