@@ -118,7 +118,7 @@ class Stage:
                 login=self.user,
             )
         sim = self.before(names[index - 1])
-        if names[index - 1] == "llama_cpp":
+        if index > names.index("llama_cpp"):  # the node that is cloned here may be from a stage that has been forgotten
             self.artifact()
         self.run(names[index - 1], sim)
         return sim
