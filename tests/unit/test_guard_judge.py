@@ -190,6 +190,18 @@ def test_a_server_that_loads_may_have_no_worker_yet() -> None:
     assert [kind for _, kind in found.on(20)] == ["stuck"], "nothing at all for five minutes"
 
 
+def test_a_server_that_is_lost_after_every_load_is_killed_later_and_later() -> None:
+    """It loads for longer than the time that forgives, as a large model does: that is no minute of being well."""
+    found, born, deeds = Play(SERVER, Watch(SERVER, lambda _: None), []), 0, []
+    for now in range(0, 1800, 2):
+        process, state = Process("R", now * 2.0, 0), "loading" if now - born < 70 else "ready"
+        if found.feed(now, Sight(replace(RUNS, invocation=f"{born}"), process, (), Api(state))):
+            deeds.append(now)
+            born = now
+    pauses = [later - earlier for earlier, later in pairwise(deeds)]
+    assert pauses == [74, 74, 74, 74, 80, 160, 300, 300, 300]
+
+
 def test_an_api_that_answers_nothing_is_no_death_while_the_connections_move() -> None:
     """Every thread of its HTTP server waits for somebody's tokens."""
     found = Play(SERVER, Watch(SERVER, lambda _: None), [])

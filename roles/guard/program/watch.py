@@ -45,7 +45,8 @@ class Watch:
         else:
             self.complaints = tuple(server.complaints(self.service, sight, self.life, now))
             self.note(server.note(self.service, sight))
-        self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints)
+        serves = self._word(sight) == "well"
+        self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints, serves=serves)
         return due
 
     def note(self, text: str) -> None:
