@@ -19,8 +19,8 @@ from roles.guard.program.watch import Watch
 
 SEEN = Path(__file__).parent / "guard_seen"
 ENDPOINTS = ("127.0.0.1:50052", "127.0.0.1:50053")
-SERVER = Server("s", "chat", "127.0.0.1", 18080, ENDPOINTS, 60)
-WORKERS = tuple(Worker(f"w{number}", endpoint, 15) for number, endpoint in enumerate(ENDPOINTS, 1))
+SERVER = Server("s", "chat", "127.0.0.1", 18080, ENDPOINTS, 60, 300)
+WORKERS = tuple(Worker(f"w{number}", endpoint, 15, 300) for number, endpoint in enumerate(ENDPOINTS, 1))
 SERVICES: tuple[Server | Worker, ...] = (SERVER, *WORKERS)
 FLAGS = "".join(flag for each in SERVICES for flag in each.flags)
 RUNS = Unit("active", "running", 1, "a", FLAGS)
@@ -136,12 +136,13 @@ def asleep(name: str, service: Worker) -> Play:
     return found
 
 
-def test_a_worker_that_computes_may_let_its_controller_wait_for_minutes() -> None:
+@pytest.mark.parametrize("mute", [300, 1200])
+def test_a_worker_that_computes_may_let_its_controller_wait_for_minutes(mute: int) -> None:
     """A graph takes as long as it takes, and the next question is there already."""
-    found = asleep("frozen", WORKERS[1])
+    found = asleep("frozen", replace(WORKERS[1], mute=mute))
     assert found.last
     assert found.last.process
-    for _ in range(140):
+    for _ in range(mute // 2 - 10):
         process = found.last.process
         busy = replace(process, state="R", cpu=process.cpu + 1.0)
         assert found.feed(found.now + 2, replace(found.last, process=busy)) == ""
@@ -381,7 +382,7 @@ def test_whose_work_it_was() -> None:
 
 def test_a_processor_alone_may_take_minutes_for_a_batch_of_a_prompt() -> None:
     """2048 tokens at 5 tokens a second: its slots say nothing of it until it is done."""
-    alone = Server("s", "chat", "127.0.0.1", 18080, (), 15)
+    alone = Server("s", "chat", "127.0.0.1", 18080, (), 15, 1200)
     prompt = (replace(FRESH[0], busy=True, task=3), *FRESH[1:])
 
     def busy(seconds: int, **sight: Any) -> list[float]:
