@@ -37,8 +37,12 @@ QUIET_CPU, QUIET_GPU = 15.0, 60.0
 """Seconds without any sign of life, with something to do, after which a server is dead. Who computes on the CPU uses
 it. Who waits for a GPU may do nothing at all, and a controller whose workers compute hears nothing from them: for 512
 tokens of a prompt at 20 tokens/s that is 25 s."""
-PIECE = 512
-"""Of those tokens: llama.cpp's own choice of --ubatch-size."""
+MUTE_PIECE, MUTE_BATCH = 300.0, 1200.0
+"""Seconds without anything that came of it, however busy it is: a CPU may take 2 tokens a second. With workers the end
+of each piece of a prompt is seen on a connection; of a server that computes alone a batch's, when its slot moves on."""
+PIECE, BATCH = 512, 2048
+"""Tokens: llama.cpp's own choice of --ubatch-size and --batch-size."""
+PIECE_FLAGS, BATCH_FLAGS = ("-ub", "--ubatch-size"), ("-b", "--batch-size")
 
 
 @dataclass(frozen=True)
@@ -62,29 +66,27 @@ def plan(lab: Lab, name: str) -> Guard | None:
         return None
     worker = None
     if rpc is not None:
-        longer = _longer(lab.spec.serves[rpc.serve].extra)
-        worker = Worker(RPC, rpc.endpoint, _quiet(rpc.release.backend) * longer)
+        longer = _longer(lab.spec.serves[rpc.serve].extra, PIECE_FLAGS, PIECE)
+        worker = Worker(RPC, rpc.endpoint, _quiet(rpc.release.backend) * longer, MUTE_PIECE * longer)
     return Guard(Config(name, worker, tuple(map(_server, servers)), lines()), servers)
 
 
 def _server(server: LlamaServer) -> Server:
     host = "127.0.0.1" if server.bind.is_unspecified else str(server.bind)
-    quiet = QUIET_GPU if server.workers else _quiet(server.release.backend)
-    return Server(server.unit, server.serve, host, server.port, server.workers, quiet * _longer(server.extra))
+    piece, batch = _longer(server.extra, PIECE_FLAGS, PIECE), _longer(server.extra, BATCH_FLAGS, BATCH)
+    quiet = (QUIET_GPU if server.workers else _quiet(server.release.backend)) * piece
+    mute = MUTE_PIECE * piece if server.workers else MUTE_BATCH * batch
+    return Server(server.unit, server.serve, host, server.port, server.workers, quiet, mute)
 
 
 def _quiet(backend: str) -> float:
     return QUIET_CPU if backend == "cpu" else QUIET_GPU
 
 
-def _longer(extra: tuple[str, ...]) -> float:
-    """How many times as long a piece of a prompt may take, by the user's own flags."""
-    sizes = [
-        int(value)
-        for flag, value in pairwise(extra)
-        if flag.replace("_", "-") in ("-ub", "--ubatch-size") and value.isdecimal()
-    ]
-    return max(1.0, sizes[-1] / PIECE) if sizes else 1.0
+def _longer(extra: tuple[str, ...], flags: tuple[str, str], usual: int) -> float:
+    """How many times as long a piece or a batch of a prompt may take, by the user's own flags."""
+    sizes = [int(value) for flag, value in pairwise(extra) if flag.replace("_", "-") in flags and value.isdecimal()]
+    return max(1.0, sizes[-1] / usual) if sizes else 1.0
 
 
 @cache

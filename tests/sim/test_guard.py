@@ -44,6 +44,7 @@ def test_a_controller(stages: Stages, flavour: str) -> None:
                 "port": 8080,
                 "workers": ["10.44.0.1:50052", "10.44.0.5:50052"],
                 "quiet": 60.0,
+                "mute": 300.0,
             }
         ],
         "lines": [
@@ -67,7 +68,8 @@ def test_a_worker(stages: Stages, flavour: str) -> None:
     sim = stage.before("guard")
     assert stage.run("guard", sim).commands == [("looks after the servers", [*WRITES, *STARTS])]
     wanted = json.loads(sim.text(CONFIG))
-    assert wanted["worker"] == {"unit": "halofleet-rpc-server.service", "endpoint": "10.44.0.1:50052", "quiet": 15.0}
+    told = {"unit": "halofleet-rpc-server.service", "endpoint": "10.44.0.1:50052", "quiet": 15.0, "mute": 300.0}
+    assert wanted["worker"] == told
     assert wanted["servers"] == []
     assert "LoadCredential" not in sim.text(PATH)
 
@@ -107,13 +109,23 @@ def test_an_api_on_every_address_is_asked_on_this_one(stages: Stages) -> None:
 
 @pytest.mark.parametrize("node", ["halo1", "halo2"])
 def test_larger_pieces_of_a_prompt_may_take_longer(stages: Stages, node: str) -> None:
-    """All that is seen of a piece is its end."""
+    """All that is seen of a piece is its end, and it may be busy all the time."""
     stage = stages("debian", node)
     stage.change(serves__chat__extra=["-b", "4096", "-ub", "2048"])
     sim = stage.before("guard")
     stage.run("guard", sim)
     wanted = json.loads(sim.text(CONFIG))
-    assert (wanted["worker"] or wanted["servers"][0])["quiet"] == {"halo1": 240.0, "halo2": 60.0}[node]
+    told = wanted["worker"] or wanted["servers"][0]
+    assert (told["quiet"], told["mute"]) == {"halo1": (240.0, 1200.0), "halo2": (60.0, 1200.0)}[node]
+
+
+@pytest.mark.parametrize(("extra", "mute"), [([], 1200.0), (["--batch_size", "8192"], 4800.0), (["-b", "512"], 1200.0)])
+def test_a_server_that_computes_alone_shows_the_end_of_a_batch(stages: Stages, extra: list[str], mute: float) -> None:
+    stage = stages("debian", "halo1")
+    stage.change(serves__chat__workers=[], serves__chat__extra=extra)
+    sim = stage.before("guard")
+    stage.run("guard", sim)
+    assert json.loads(sim.text(CONFIG))["servers"][0]["mute"] == mute
 
 
 def test_another_key_restarts_it(stages: Stages) -> None:

@@ -19,8 +19,8 @@ from roles.guard.program.watch import Watch
 
 SEEN = Path(__file__).parent / "guard_seen"
 ENDPOINTS = ("127.0.0.1:50052", "127.0.0.1:50053")
-SERVER = Server("s", "chat", "127.0.0.1", 18080, ENDPOINTS, 60)
-WORKERS = tuple(Worker(f"w{number}", endpoint, 15) for number, endpoint in enumerate(ENDPOINTS, 1))
+SERVER = Server("s", "chat", "127.0.0.1", 18080, ENDPOINTS, 60, 300)
+WORKERS = tuple(Worker(f"w{number}", endpoint, 15, 300) for number, endpoint in enumerate(ENDPOINTS, 1))
 SERVICES: tuple[Server | Worker, ...] = (SERVER, *WORKERS)
 FLAGS = "".join(flag for each in SERVICES for flag in each.flags)
 RUNS = Unit("active", "running", 1, "a", FLAGS)
@@ -136,12 +136,13 @@ def asleep(name: str, service: Worker) -> Play:
     return found
 
 
-def test_a_worker_that_computes_may_let_its_controller_wait_for_minutes() -> None:
+@pytest.mark.parametrize("mute", [300, 1200])
+def test_a_worker_that_computes_may_let_its_controller_wait_for_minutes(mute: int) -> None:
     """A graph takes as long as it takes, and the next question is there already."""
-    found = asleep("frozen", WORKERS[1])
+    found = asleep("frozen", replace(WORKERS[1], mute=mute))
     assert found.last
     assert found.last.process
-    for _ in range(140):
+    for _ in range(mute // 2 - 10):
         process = found.last.process
         busy = replace(process, state="R", cpu=process.cpu + 1.0)
         assert found.feed(found.now + 2, replace(found.last, process=busy)) == ""
@@ -188,6 +189,18 @@ def test_a_server_that_loads_may_have_no_worker_yet() -> None:
     assert found.kinds == set()
     assert found.on(290) == []
     assert [kind for _, kind in found.on(20)] == ["stuck"], "nothing at all for five minutes"
+
+
+def test_a_server_that_is_lost_after_every_load_is_killed_later_and_later() -> None:
+    """It loads for longer than the time that forgives, as a large model does: that is no minute of being well."""
+    found, born, deeds = Play(SERVER, Watch(SERVER, lambda _: None), []), 0, []
+    for now in range(0, 1800, 2):
+        process, state = Process("R", now * 2.0, 0), "loading" if now - born < 70 else "ready"
+        if found.feed(now, Sight(replace(RUNS, invocation=f"{born}"), process, (), Api(state))):
+            deeds.append(now)
+            born = now
+    pauses = [later - earlier for earlier, later in pairwise(deeds)]
+    assert pauses == [74, 74, 74, 74, 80, 160, 300, 300, 300]
 
 
 def test_an_api_that_answers_nothing_is_no_death_while_the_connections_move() -> None:
@@ -369,7 +382,7 @@ def test_whose_work_it_was() -> None:
 
 def test_a_processor_alone_may_take_minutes_for_a_batch_of_a_prompt() -> None:
     """2048 tokens at 5 tokens a second: its slots say nothing of it until it is done."""
-    alone = Server("s", "chat", "127.0.0.1", 18080, (), 15)
+    alone = Server("s", "chat", "127.0.0.1", 18080, (), 15, 1200)
     prompt = (replace(FRESH[0], busy=True, task=3), *FRESH[1:])
 
     def busy(seconds: int, **sight: Any) -> list[float]:

@@ -284,7 +284,7 @@ class Handler(BaseHTTPRequestHandler):
 def http() -> Iterator[tuple[Answers, Server]]:
     with Answers() as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server, Server("s.service", "chat", "127.0.0.1", server.server_port, (), 60)
+        yield server, Server("s.service", "chat", "127.0.0.1", server.server_port, (), 60, 300)
         server.gate.set()
         server.shutdown()
 
@@ -323,14 +323,14 @@ def test_silence(http: tuple[Answers, Server], monkeypatch: pytest.MonkeyPatch) 
 def test_nobody_there() -> None:
     with listening() as (_, port):
         pass
-    assert api.ask(Server("s", "chat", "127.0.0.1", port, (), 60), "secret") == Api("refused")
+    assert api.ask(Server("s", "chat", "127.0.0.1", port, (), 60, 300), "secret") == Api("refused")
 
 
 def test_who_does_not_speak_with_us_is_not_deaf() -> None:
     """A server with TLS ends a connection that does not begin with it; so may a firewall."""
     with listening() as (server, port):
         threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
-        assert api.ask(Server("s", "chat", "127.0.0.1", port, (), 60), "secret") == Api("cut")
+        assert api.ask(Server("s", "chat", "127.0.0.1", port, (), 60, 300), "secret") == Api("cut")
 
 
 def test_a_canary_takes_as_long_as_it_likes_and_is_sent_once(http: tuple[Answers, Server]) -> None:

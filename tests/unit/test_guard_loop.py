@@ -78,7 +78,7 @@ def guard(node: Path, wanted: Config, *words: str, **environment: str) -> subpro
 
 def test_a_frozen_worker_is_ended_and_nobody_has_connected_to_it(node: Path) -> None:
     child, port = started(node, "w.service")
-    running = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15), (), ()))
+    running = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15, 300), (), ()))
     try:
         eventually(lambda: (node / "state").exists())
         assert json.loads((node / "state").read_text())["units"][0]["state"] == "well"
@@ -102,7 +102,7 @@ def test_a_frozen_worker_is_ended_and_nobody_has_connected_to_it(node: Path) -> 
 def test_one_look_shows_and_does_nothing(node: Path) -> None:
     child, port = started(node, "w.service")
     child.send_signal(signal.SIGSTOP)
-    once = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15), (), ()), "--once")
+    once = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15, 300), (), ()), "--once")
     said, _ = once.communicate(timeout=60)
     (unit,) = json.loads(said)["units"]
     assert (unit["state"], [each["kind"] for each in unit["complaints"]]) == ("suspect", ["frozen"])
@@ -114,7 +114,7 @@ def test_one_look_by_hand_takes_the_key_from_where_it_lies(node: Path) -> None:
     """Without it every server would seem to show no slots."""
     _, port = started(node, "s.service")
     once = guard(
-        node, Config("halo1", None, (Server("s.service", "no-such", "127.0.0.1", port, (), 60),), ()), "--once"
+        node, Config("halo1", None, (Server("s.service", "no-such", "127.0.0.1", port, (), 60, 300),), ()), "--once"
     )
     said, _ = once.communicate(timeout=60)
     assert "No such file or directory: '/etc/halofleet/no-such.key'" in json.loads(said[said.index("{") :])["trouble"]
@@ -124,8 +124,8 @@ def test_a_service_that_cannot_be_judged_keeps_no_other_from_being_looked_at(nod
     """Its key is not there: whatever goes wrong with one, the other's turn comes, and the loop goes on."""
     _, port = started(node, "w.service")
     started(node, "s.service")
-    server = Server("s.service", "chat", "127.0.0.1", port, (), 60)
-    wanted = Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15), (server,), ())
+    server = Server("s.service", "chat", "127.0.0.1", port, (), 60, 300)
+    wanted = Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15, 300), (server,), ())
     running = guard(node, wanted, CREDENTIALS_DIRECTORY=str(node / "nowhere"))
     try:
         eventually(lambda: (node / "state").exists())
@@ -144,7 +144,7 @@ def test_systemd_is_told_that_it_lives(node: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(node / "notify"))
         manager.settimeout(30)
-        wanted = Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15), (), ())
+        wanted = Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15, 300), (), ())
         running = guard(node, wanted, NOTIFY_SOCKET=str(node / "notify"))
         try:
             assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
@@ -160,7 +160,7 @@ def test_a_guard_inherits_what_the_one_before_it_did(node: Path) -> None:
         "units": [{"unit": "w.service", "deeds": [deed], "restarts": 12, "strikes": 3, "acted": time.monotonic()}]
     }
     (node / "state").write_text(json.dumps(before))
-    running = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15), (), ()))
+    running = guard(node, Config("halo2", Worker("w.service", f"127.0.0.1:{port}", 15, 300), (), ()))
     try:
         eventually(lambda: "state" in json.loads((node / "state").read_text())["units"][0])
         (unit,) = json.loads((node / "state").read_text())["units"]
@@ -171,8 +171,8 @@ def test_a_guard_inherits_what_the_one_before_it_did(node: Path) -> None:
 
 
 def test_what_the_role_writes_is_what_the_program_reads() -> None:
-    server = Server("s", "chat", "127.0.0.1", 8080, ("a:1", "b:2"), 60)
-    wanted = Config("halo1", Worker("w", "10.44.0.1:50052", 60), (server,), ("x",))
+    server = Server("s", "chat", "127.0.0.1", 8080, ("a:1", "b:2"), 60, 300)
+    wanted = Config("halo1", Worker("w", "10.44.0.1:50052", 60, 300), (server,), ("x",))
     assert config(json.loads(json.dumps(asdict(wanted)))) == wanted
     nobody = Config("halo1", None, (), ())
     assert config(json.loads(json.dumps(asdict(nobody)))) == nobody

@@ -26,7 +26,9 @@ from tests.unit.test_guard_look import program
 
 NOW = 1764370000.0
 WELL = Watched("w.service", "well")
-WRITTEN = Config("halo2", Worker("w.service", "127.0.0.1:1", 15), (Server("s.service", "chat", "::1", 1, (), 60),), ())
+WRITTEN = Config(
+    "halo2", Worker("w.service", "127.0.0.1:1", 15, 300), (Server("s.service", "chat", "::1", 1, (), 60, 300),), ()
+)
 
 
 def ask(path: Path) -> Sight:
@@ -75,7 +77,7 @@ def test_what_the_program_writes_is_what_status_reads(tmp_path: Path, monkeypatc
 def test_restarts_are_counted_on_by_the_next_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path, "systemctl", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    service = Worker("w.service", "127.0.0.1:1", 15)
+    service = Worker("w.service", "127.0.0.1:1", 15, 300)
     first, second, third = (watch.Watch(service, lambda _: None) for _ in range(3))
     for _ in range(12):
         first.act(Wrong("frozen", "x", 10), Unit())

@@ -19,10 +19,16 @@ OURS = (
 """Flags of llama-server that follow from other fields; a key among them would be a secret in the file."""
 
 
+SLEEP = "--sleep-idle-seconds"
+"""Every question for its slots keeps a llama-server awake, or wakes it and so loads its model again."""
+
+
 def _not_ours(word: str) -> str:
-    flag = re.split("[= ]", word, maxsplit=1)[0]
-    if flag.replace("_", "-") in OURS:  # llama.cpp takes either
+    flag = re.split("[= ]", word, maxsplit=1)[0].replace("_", "-")  # llama.cpp takes either
+    if flag in OURS:
         raise rule("is halofleet's to set; leave it out")
+    if flag == SLEEP:
+        raise rule("cannot be: the guard asks the server every 2 s, which keeps it awake or wakes it; leave it out")
     return words_apart(word)
 
 
@@ -60,7 +66,8 @@ class Serve(Spec):
     extra: Annotated[
         tuple[Annotated[Text, AfterValidator(_not_ours)], ...], Field(examples=[["--flash-attn", "on"]])
     ] = ()
-    """More flags for llama-server, as they are, a word an entry. Those that other fields set are refused."""
+    """More flags for llama-server, as they are, a word an entry. Those that other fields set are refused, and
+    `--sleep-idle-seconds`, because the guard keeps a server awake."""
 
 
 class Firewall(Spec):

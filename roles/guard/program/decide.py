@@ -1,7 +1,8 @@
 """When to act. Pure: what is wrong goes in with the time, and out comes what to do now, if anything.
 
 A complaint must last as long as its patience before anything is done: one look proves nothing. What does not help is
-done again later and later, and a service that was well for a while starts with a clean slate.
+done again later and later, and a service that was well for a while starts with a clean slate. While it waits for its
+workers or loads its model it is not well yet, however long that takes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 """Seconds between one deed and the next: doubled with each, up to the longest."""
 
 CALM = 60.0
-"""Seconds without a complaint after which a service has a clean slate."""
+"""Seconds of being well after which a service has a clean slate."""
 
 GAP = 15.0
 """Seconds without a look (the guard or the machine stood still) after which nothing that was seen before counts."""
@@ -30,7 +31,7 @@ class Complaint:
 
 @dataclass(frozen=True)
 class Memory:
-    """Of one service. since: when each complaint began. looked: the last look. calm: since when there was none.
+    """Of one service. since: when each complaint began. looked: the last look. calm: since when it is well.
     deeds: how many since the slate was clean; acted: the last."""
 
     invocation: str = ""
@@ -47,13 +48,13 @@ def wait(deeds: int) -> float:
 
 
 def step(
-    memory: Memory, now: float, invocation: str, complaints: tuple[Complaint, ...]
+    memory: Memory, now: float, invocation: str, complaints: tuple[Complaint, ...], *, serves: bool = True
 ) -> tuple[Memory, Complaint | None]:
-    """One look: the new memory, and the complaint that asks for a deed now."""
+    """One look: the new memory, and the complaint that asks for a deed now. serves: it has come as far as that."""
     again = now - memory.looked <= GAP and invocation == memory.invocation
     since = {each.kind: memory.since.get(each.kind, now) if again else now for each in complaints}
     due = [each for each in complaints if now - since[each.kind] >= each.patience]
-    calm = None if complaints else memory.calm if memory.calm is not None and again else now
+    calm = None if complaints or not serves else memory.calm if memory.calm is not None and again else now
     deeds = 0 if calm is not None and now - calm >= CALM else memory.deeds
     acted = memory.acted
     act = due[0] if due and now >= acted + wait(deeds) else None

@@ -114,12 +114,13 @@ class Sight:
 
 @dataclass(frozen=True)
 class Worker:
-    """The RPC server of this node. quiet: seconds without any sign of life, with data to read, after which it is
-    dead."""
+    """The RPC server of this node. Seconds with data to read after which it is dead; quiet: without any sign of life,
+    mute: without reading, however busy."""
 
     unit: str
     endpoint: str
     quiet: float
+    mute: float
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -130,7 +131,8 @@ class Worker:
 
 @dataclass(frozen=True)
 class Server:
-    """llama-server of a serve. host, port: where its API answers this node. workers: `ADDRESS:PORT`."""
+    """llama-server of a serve. host, port: where its API answers this node. workers: `ADDRESS:PORT`. Seconds with
+    something to do after which it is dead; quiet: without any sign of life, mute: without work done, however busy."""
 
     unit: str
     serve: str
@@ -138,6 +140,7 @@ class Server:
     port: int
     workers: tuple[str, ...]
     quiet: float
+    mute: float
 
     @property
     def flags(self) -> tuple[str, ...]:

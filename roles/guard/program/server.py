@@ -25,10 +25,6 @@ IDLE, AGAIN = 30.0, 5.0
 FORGOTTEN = 900.0
 """Seconds after which a user's cached prompt may be lost to a canary, where no other slot is free for one."""
 
-BATCH = 1200.0
-"""Patience with a llama-server that computes alone: a slot's counters move at the end of a batch of its prompt (2048
-tokens), there is no connection on which something is seen earlier, and a CPU may take 2 tokens a second."""
-
 
 def complaints(server: Server, sight: Sight, life: Life, now: float) -> Iterator[Complaint]:
     yield from unwell(sight)
@@ -52,8 +48,8 @@ def _idle_hands(server: Server, sight: Sight, life: Life, now: float) -> Iterato
             quiet = MUTE if sight.api.state == "loading" else server.quiet
             yield Complaint("stuck", f"alive, but nothing moves: {todo}", quiet)
         if sight.api.state != "loading":
-            quick = server.workers or _ours_alone(sight)
-            yield Complaint("mute", f"busy, but nothing comes of it: {todo}", MUTE if quick else BATCH)
+            mute = MUTE if _ours_alone(sight) else server.mute
+            yield Complaint("mute", f"busy, but nothing comes of it: {todo}", mute)
 
 
 def task(sight: Sight) -> str:

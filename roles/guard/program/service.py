@@ -9,7 +9,7 @@ from .decide import Complaint
 from .seen import Server, Sight, Worker
 
 FAILED, FROZEN, DEAF, MUTE = 5.0, 10.0, 60.0, 300.0
-"""Patience in seconds. DEAF: a GPU is set up before it listens. MUTE: it computes, or spins."""
+"""Patience in seconds. DEAF: a GPU is set up before it listens. MUTE: it computes, or spins, over what is soon done."""
 
 STRANGE = "runs with other addresses than the guard was told of, and is not judged; cluster.py tells it"
 

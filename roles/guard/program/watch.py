@@ -45,7 +45,8 @@ class Watch:
         else:
             self.complaints = tuple(server.complaints(self.service, sight, self.life, now))
             self.note(server.note(self.service, sight))
-        self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints)
+        serves = self._word(sight) == "well"
+        self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints, serves=serves)
         return due
 
     def note(self, text: str) -> None:
@@ -56,7 +57,7 @@ class Watch:
     def act(self, due: Complaint, unit: Unit) -> None:
         done = act.end(self.name, unit)
         count = self.memory.deeds
-        later = f"; for the {count}th time, next in {wait(count):.0f} s at the soonest" if count > 1 else ""
+        later = f"; {count} times by now, next in {wait(count):.0f} s at the soonest" if count > 1 else ""
         self.say(f"{self.name}: {due.text}: {done}{later}")
         self.deeds = [*self.deeds, {"time": time.time(), "kind": due.kind, "seen": due.text, "done": done}][-KEPT:]
         self.restarts += 1

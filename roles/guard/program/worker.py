@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .decide import Complaint
 from .life import Life
 from .seen import Sight, Socket, Worker
-from .service import DEAF, MUTE, STRANGE, judged, strange, unwell
+from .service import DEAF, STRANGE, judged, strange, unwell
 
 DOOR = 10.0
 """Patience in seconds with whom keeps another one out."""
@@ -32,7 +32,7 @@ def complaints(worker: Worker, sight: Sight, life: Life, now: float) -> Iterator
         said = f"{waiting} bytes from {served[0].peer} wait to be read"
         if life.moved < now:
             yield Complaint("stuck", f"{said}, and it does nothing", worker.quiet)
-        yield Complaint("mute", f"{said}, and it reads none of them", MUTE)
+        yield Complaint("mute", f"{said}, and it reads none of them", worker.mute)
     yield from _ghost(worker, sight)
 
 
