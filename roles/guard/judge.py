@@ -14,8 +14,8 @@ RECENT = 3600.0
 """Seconds during which a restart is told."""
 
 BUSY, BREATH = ("stuck", "mute"), 10.0
-"""Complaints that a long prompt and full slots raise too, for 7 s at most where it was measured (tests/unit/
-guard_seen): in these first seconds they are no finding."""
+"""Complaints that a long prompt and full slots raise too, for 7 s at most where it was measured
+(tests/unit/guard_seen): in these first seconds they are no finding."""
 
 
 def judge(node: str, units: tuple[str, ...], sight: Sight) -> Iterator[Finding]:

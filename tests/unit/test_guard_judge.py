@@ -23,7 +23,7 @@ SERVER = Server("s", "chat", "127.0.0.1", 18080, ENDPOINTS, 60, 300)
 WORKERS = tuple(Worker(f"w{number}", endpoint, 15, 300) for number, endpoint in enumerate(ENDPOINTS, 1))
 SERVICES: tuple[Server | Worker, ...] = (SERVER, *WORKERS)
 FLAGS = "".join(flag for each in SERVICES for flag in each.flags)
-RUNS = Unit("active", "running", 1, "a", FLAGS)
+RUNS = Unit("active", 1, "a", FLAGS)
 
 
 @cache
@@ -217,10 +217,10 @@ def test_what_systemd_does_is_left_to_systemd() -> None:
     """Stopped by somebody, or on its way: not the guard's. Given up: the guard's."""
     for service in (SERVER, WORKERS[0]):
         found = Play(service, Watch(service, lambda _: None), [])
-        for active, sub in (("inactive", "dead"), ("activating", "auto-restart"), ("deactivating", "stop-sigterm")):
-            found.feed(0, Sight(Unit(active, sub)))
+        for active in ("inactive", "activating", "deactivating"):
+            found.feed(0, Sight(Unit(active)))
             assert found.on(600) == []
-        found.feed(found.now, Sight(Unit("failed", "failed", result="resources")))
+        found.feed(found.now, Sight(Unit("failed", result="resources")))
         assert found.on(10)[0][1] == "failed"
 
 
@@ -229,7 +229,7 @@ def test_who_was_stopped_by_somebody_stays_stopped_however_it_took_that(result: 
     """A llama-server whose worker is frozen ignores SIGTERM, and systemd then calls it failed."""
     for service in (SERVER, WORKERS[0]):
         found = Play(service, Watch(service, lambda _: None), [])
-        found.feed(0, Sight(Unit("failed", "failed", result=result)))
+        found.feed(0, Sight(Unit("failed", result=result)))
         assert found.on(600) == []
 
 
@@ -287,7 +287,7 @@ def test_a_port_that_another_one_holds_is_said_once() -> None:
     said: list[str] = []
     watch = Watch(WORKERS[0], said.append)
     for now in range(20):
-        watch.judge(now, Sight(Unit("activating", "auto-restart"), holder="nc (process 12)"))
+        watch.judge(now, Sight(Unit("activating"), holder="nc (process 12)"))
     assert said == [
         "w1: cannot listen at 127.0.0.1:50052, which nc (process 12) holds; end that, or choose another rpc_port"
     ]

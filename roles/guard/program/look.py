@@ -17,7 +17,7 @@ PATIENCE = 5
 
 def units(names: Iterable[str]) -> dict[str, Unit]:
     wanted = list(names)
-    asked = "Id,ActiveState,SubState,MainPID,InvocationID,Result,ExecStart"
+    asked = "Id,ActiveState,MainPID,InvocationID,Result,ExecStart"
     said = _run("systemctl", "show", "-p", asked, "--", *wanted)
     found = {}
     for block in said.split("\n\n"):
@@ -25,7 +25,6 @@ def units(names: Iterable[str]) -> dict[str, Unit]:
         if "Id" in values:
             found[values["Id"]] = Unit(
                 active=values.get("ActiveState", ""),
-                sub=values.get("SubState", ""),
                 pid=int(values.get("MainPID") or 0),
                 invocation=values.get("InvocationID", ""),
                 command=values.get("ExecStart", ""),

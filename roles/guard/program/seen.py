@@ -12,7 +12,6 @@ class Unit:
     """systemctl(1) show. command: the line that it runs, as systemd shows it. result: how it ended."""
 
     active: str = "inactive"
-    sub: str = "dead"
     pid: int = 0
     invocation: str = ""
     command: str = ""
