@@ -94,6 +94,9 @@ def test_the_key_is_never_shown(lab: Lab) -> None:
     run = lab.cluster("-vvv", "--diff", "--debug").ok()
     assert key not in run.out + run.err
     assert lab.ssh("halo1", "cat /etc/halofleet/chat.key").strip() == key
+    said = lab.ssh("halo1", "journalctl -q -o cat -u halofleet-server-chat")
+    assert "model buffer size" in said  # at this level llama-server also tells how a lone key ends
+    assert f"*{key[-4:]}" not in said
 
 
 def test_a_changed_host_key_is_refused(lab: Lab) -> None:
