@@ -445,7 +445,8 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         path.write_text(text.replace("User=halofleet", "User=root"))
         paths.append(str(path))
     result = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
-    ours = [line for line in result.stderr.splitlines() if "halofleet" in line]
+    new = "Unknown key 'LogFilterPatterns'"  # to systemd before 253, as on Debian 12; the nodes' are 255 and newer
+    ours = [line for line in result.stderr.splitlines() if "halofleet" in line and new not in line]
     assert ours == []
 
 
