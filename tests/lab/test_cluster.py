@@ -18,7 +18,7 @@ from tests.lab.harness import Lab, under_way
 BUDGET = 20
 """Remote commands per host of a whole cluster.py that has nothing to do."""
 
-WEIGHT = 4
+WEIGHT = 3
 KILLS = 20
 RPC_PORT = 50052
 
