@@ -18,6 +18,8 @@ from tests.vm.qemu import CrashError, Hardware, Nic, Qemu
 
 BOOT_SECONDS = 600
 """Software emulation beside other work: a boot takes 20 to 60 s alone."""
+PANIC = b"end Kernel panic"
+"""The last of it. Nothing comes after that."""
 
 
 @dataclass
@@ -126,6 +128,7 @@ class Machine:
                 if (found := self.boot_id()) != before:
                     return found
             assert self.running, f"{self.name} is off: {self.failure}\n{self.tail()}"
+            assert PANIC not in self.console.read_bytes()[self._boot_begin :], f"{self.name}: {self.tail()}"
             time.sleep(0.5)
         raise AssertionError(f"{self.name} does not answer after {seconds} s\n{self.tail()}")
 
