@@ -199,9 +199,9 @@ def test_units_as_systemctl_says_them(tmp_path: Path, monkeypatch: pytest.Monkey
     """Transcript (systemd 257): several units in one question, an empty line between them."""
     said = (
         "MainPID=212\nResult=success\nExecStart={ path=/x ; argv[]=/x --port 1 ; ignore_errors=no ; pid=212 }\n"
-        "Id=halofleet-rpc-server.service\nActiveState=active\nSubState=running\nInvocationID=7f0e\n\n"
+        "Id=halofleet-rpc-server.service\nActiveState=active\nInvocationID=7f0e\n\n"
         "MainPID=0\nResult=exit-code\nId=halofleet-server-chat.service\n"
-        "ActiveState=activating\nSubState=auto-restart\nInvocationID=\n"
+        "ActiveState=activating\nInvocationID=\n"
     )
     program(tmp_path, "systemctl", f"cat <<'END'\n{said}END")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

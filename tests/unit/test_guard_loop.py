@@ -33,7 +33,7 @@ case $1 in
 show)
     for unit; do case $unit in *.service) ;; *) continue ;; esac
         pid=$(cat {folder}/$unit)
-        printf 'Id=%s\\nActiveState=active\\nSubState=running\\nMainPID=%s\\nInvocationID=i%s\\nExecStart=%s\\n\\n' \\
+        printf 'Id=%s\\nActiveState=active\\nMainPID=%s\\nInvocationID=i%s\\nExecStart=%s\\n\\n' \\
             $unit $pid $pid "$(cat {folder}/$unit.flags)"
     done ;;
 kill) kill -9 "$(cat {folder}/$3)"; echo "$*" >>{folder}/killed ;;
