@@ -13,9 +13,14 @@ from tests.lab.faults import BIN, CONTROLLER, OURS, PORT, WORKERS, Cluster, Faul
 
 
 def _off_and_on(cluster: Cluster, host: str) -> None:
+    """Off for as long as the server needs to be waiting for it."""
+    since = time.time()
     cluster.lab.ssh(host, "systemctl poweroff --no-block")
     cluster.lab.wait_until_gone(host)
-    time.sleep(5)
+    deadline = time.monotonic() + 60
+    while f"waiting for {host}" not in cluster.journals(since, CONTROLLER):
+        assert time.monotonic() < deadline, f"the server does not wait for {host}"
+        time.sleep(0.5)
     cluster.lab.up().ok()
 
 

@@ -69,10 +69,10 @@ class Cluster:
         for host in hosts:
             self.lab.ssh(host, f"kill -{name} {self.pid(host)}")
 
-    def journals(self, since: float) -> str:
-        """What our units have said on all hosts, and systemd of them."""
+    def journals(self, since: float, *hosts: str) -> str:
+        """What our units have said on these hosts, or all, and systemd of them."""
         command = f"journalctl -q -o cat --since @{int(since)} -u 'halofleet-*'"
-        return "".join(self.lab.ssh(host, command) for host in (CONTROLLER, *WORKERS))
+        return "".join(self.lab.ssh(host, command) for host in hosts or (CONTROLLER, *WORKERS))
 
     def anew(self, *hosts: str) -> None:
         """What runs there is killed and started again, if only by hand."""

@@ -60,6 +60,11 @@ class Machine:
         return self.folder / "console.log"
 
     @property
+    def shown(self) -> bytes:
+        """This boot's part of the console."""
+        return self.console.read_bytes()[self._boot_begin :]
+
+    @property
     def address(self) -> str:
         assert self.nic is not None, f"{self.name} has no address"
         return self.nic.address.split("/")[0]
@@ -128,14 +133,14 @@ class Machine:
                 if (found := self.boot_id()) != before:
                     return found
             assert self.running, f"{self.name} is off: {self.failure}\n{self.tail()}"
-            assert PANIC not in self.console.read_bytes()[self._boot_begin :], f"{self.name}: {self.tail()}"
+            assert PANIC not in self.shown, f"{self.name}: {self.tail()}"
             time.sleep(0.5)
         raise AssertionError(f"{self.name} does not answer after {seconds} s\n{self.tail()}")
 
     def wait_console(self, text: str, seconds: float = BOOT_SECONDS) -> None:
         """Until this boot's console has shown it."""
         deadline = time.monotonic() + seconds
-        while text.encode() not in self.console.read_bytes()[self._boot_begin :]:
+        while text.encode() not in self.shown:
             assert self.running, f"{self.name} is off: {self.failure}\n{self.tail()}"
             assert time.monotonic() < deadline, f"{self.name} did not say {text!r} in {seconds} s\n{self.tail()}"
             time.sleep(0.2)

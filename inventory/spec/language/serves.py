@@ -11,24 +11,26 @@ from inventory.spec.language.base import Spec
 from inventory.spec.language.fields import Address, Clients, KeyFile, Name, ServicePort, Size, Text, rule, words_apart
 from inventory.spec.language.nodes import Backend
 
-OURS = (
+_OURS = (
     *("--api-key", "--api-key-file", "--host", "--port", "--model", "-m", "--rpc", "--alias", "-a"),
     *("--ctx-size", "-c", "--parallel", "-np", "--hf-token", "-hft"),
     *("--hf-repo", "-hf", "-hfr", "--model-url", "-mu", "--models-dir"),
 )
-"""Flags of llama-server that follow from other fields; a key among them would be a secret in the file."""
+"""They follow from other fields; a key among them would be a secret in the file."""
+
+REFUSED = {
+    **dict.fromkeys(_OURS, "is halofleet's to set; leave it out"),
+    # Every question for its slots keeps a llama-server awake, or wakes it and so loads its model again.
+    "--sleep-idle-seconds": "cannot be: the guard asks the server every 2 s, which keeps it awake or wakes it; "
+    "leave it out",
+}
+"""Flags of llama-server that `extra` cannot have, and why."""
 
 
-SLEEP = "--sleep-idle-seconds"
-"""Every question for its slots keeps a llama-server awake, or wakes it and so loads its model again."""
-
-
-def _not_ours(word: str) -> str:
+def _not_refused(word: str) -> str:
     flag = re.split("[= ]", word, maxsplit=1)[0].replace("_", "-")  # llama.cpp takes either
-    if flag in OURS:
-        raise rule("is halofleet's to set; leave it out")
-    if flag == SLEEP:
-        raise rule("cannot be: the guard asks the server every 2 s, which keeps it awake or wakes it; leave it out")
+    if flag in REFUSED:
+        raise rule(REFUSED[flag])
     return words_apart(word)
 
 
@@ -64,7 +66,7 @@ class Serve(Spec):
     """A file on the control machine that holds the API key. Left out: the controller makes one, and the control machine
     keeps a copy. A key in this file itself is refused."""
     extra: Annotated[
-        tuple[Annotated[Text, AfterValidator(_not_ours)], ...], Field(examples=[["--flash-attn", "on"]])
+        tuple[Annotated[Text, AfterValidator(_not_refused)], ...], Field(examples=[["--flash-attn", "on"]])
     ] = ()
     """More flags for llama-server, as they are, a word an entry. Those that other fields set are refused, and
     `--sleep-idle-seconds`, because the guard keeps a server awake."""

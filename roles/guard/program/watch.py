@@ -45,8 +45,7 @@ class Watch:
         else:
             self.complaints = tuple(server.complaints(self.service, sight, self.life, now))
             self.note(server.note(self.service, sight))
-        serves = self._word(sight) == "well"
-        self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints, serves=serves)
+        self.memory, due = step(self.memory, now, sight.unit.invocation, self.complaints, serves=self._serves(sight))
         return due
 
     def note(self, text: str) -> None:
@@ -107,7 +106,11 @@ class Watch:
             return "down"
         if self.complaints:
             return "suspect"
-        return "well" if self.life.ready or isinstance(self.service, Worker) else "starting"
+        return "well" if self._serves(sight) else "starting"
+
+    def _serves(self, sight: Sight) -> bool:
+        """It has come as far as that; a worker does from its start."""
+        return sight.unit.active == "active" and (self.life.ready or isinstance(self.service, Worker))
 
     def inherit(self, state: Mapping[str, Any]) -> None:
         """What a guard before this one knew: whoever kills the guard must not make it impatient."""
