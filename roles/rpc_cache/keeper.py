@@ -214,4 +214,10 @@ def main(verb: str, folder: str, hasher: str, size: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except OSError as error:  # a disk that fails, or was mounted read-only for it
+        sys.exit(
+            f"{error.filename or sys.argv[2]}: {error.strerror}: what is there cannot be vouched for, and is not given "
+            "out; mend the disk, or take `cache` out of the serve"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +238,17 @@ def test_a_full_disk_is_no_reason_not_to_start(
         assert tidy(cache, idle=True, now=NOW) == 2
     assert not cache.record.exists()
     assert tidy(cache, idle=True, now=NOW) == 2
+
+
+def test_a_disk_that_fails_is_told_by_name(tmp_path: Path, hasher: str) -> None:
+    (tmp_path / "disk").write_text("no folder")
+    words = [sys.executable, "-I", keeper.__file__, "check", str(tmp_path / "disk/rpc"), hasher, "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, "the RPC server does not start"
+    assert done.stderr == (
+        f"{tmp_path}/disk: Not a directory: what is there cannot be vouched for, and is not given out; "
+        "mend the disk, or take `cache` out of the serve\n"
+    )
 
 
 def test_the_folder_need_not_be_there(cache: Cache) -> None:
