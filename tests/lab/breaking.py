@@ -28,7 +28,7 @@ def _rebooted(cluster: Cluster, *hosts: str, pause: float = 0) -> None:
     before = {host: _booted(cluster, host) for host in hosts}
     for host in hosts:
         time.sleep(pause)
-        cluster.lab.ssh(host, "systemd-run --quiet --on-active=1 systemctl reboot")
+        cluster.lab.ssh(host, "systemd-run --quiet --on-active=1 --timer-property=AccuracySec=100ms systemctl reboot")
     deadline = time.monotonic() + 90
     for host in hosts:
         while _booted(cluster, host) in ("", before[host]):
@@ -63,14 +63,21 @@ HOLD = (
 )
 
 
+TAKEN = (
+    "timeout 60 sh -c 'until ss -ltnHp | grep :{port} | grep -q python; "
+    "do systemctl kill -s SIGKILL {worker} || true; sleep 1; done'"
+)
+"""Whoever is first takes it; systemd waits for 2 s before it starts the worker again."""
+
+
 def _port_taken(cluster: Cluster, seconds: int) -> None:
     way = next(way for way in load(cluster.lab.yml).ways("chat") if way.into.node == "halo2")
     hold = HOLD.format(address=way.destination, port=PORT, seconds=seconds)
     cluster.lab.ssh(
         "halo2",
-        f"systemctl kill -s SIGKILL {cluster.worker}; "
-        "systemd-run --quiet --unit=hold --collect --property=Restart=always "
+        "systemd-run --quiet --unit=hold --collect --property=StartLimitIntervalSec=0 --property=Restart=always "
         f'--property=RestartSec=100ms python3 -c "{hold}"; '
+        f"{TAKEN.format(port=PORT, worker=cluster.worker)}; "
         f"sleep {seconds}; systemctl stop hold; systemctl reset-failed hold 2>/dev/null || true",
     )
 

@@ -38,15 +38,23 @@ class Cluster:
     """What it answers, where nothing is wrong with it."""
 
     @property
-    def url(self) -> str:
-        return f"http://{self.lab.addresses[CONTROLLER]}:8080/completion"
+    def api(self) -> str:
+        return f"http://{self.lab.addresses[CONTROLLER]}:8080"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
 
     def ask(self, seconds: float, **more: Any) -> str:
         """Raises what requests raises."""
-        headers = {"Authorization": f"Bearer {self.key}"}
-        reply = requests.post(self.url, json=QUESTION | more, headers=headers, timeout=seconds)
+        reply = requests.post(f"{self.api}/completion", json=QUESTION | more, headers=self.headers, timeout=seconds)
         reply.raise_for_status()
         return str(reply.json()["content"])
+
+    def generates(self) -> bool:
+        """Whether it is in the middle of an answer."""
+        slots = requests.get(f"{self.api}/slots", headers=self.headers, timeout=5).json()
+        return any(slot["is_processing"] and slot["next_token"][0]["n_decoded"] for slot in slots)
 
     def answers(self, within: float) -> float:
         """Seconds until it answers, and rightly; raises where it does not."""
@@ -77,7 +85,9 @@ class Cluster:
     def anew(self, *hosts: str) -> None:
         """What runs there is killed and started again, if only by hand."""
         for host in hosts:
-            self.lab.ssh(host, self.starts[host] if self.starts else f"kill -KILL {self.pid(host)}")
+            unit = self.server if host == CONTROLLER else self.worker
+            # The guard may have been first with the server of a worker that is gone.
+            self.lab.ssh(host, self.starts[host] if self.starts else f"systemctl kill -s SIGKILL {unit} || true")
 
     def state(self) -> list[str]:
         """The server's, in systemd's words: ActiveState, Result, ExecMainStatus, in an order of its own."""
@@ -93,7 +103,8 @@ def bare(lab: Lab, right: str) -> Cluster:
     for way in load(lab.yml).ways("chat"):
         environment = f"--setenv=LLAMA_CACHE={BARE_CACHE}"
         program = f"{environment} {BIN}/ggml-rpc-server --host {way.destination} --port {PORT} --cache"
-        starts[way.into.node] = started("bare-worker", program)
+        listens = f"timeout 30 sh -c 'until ss -ltnH | grep -q :{PORT}; do sleep 0.1; done'"
+        starts[way.into.node] = f"{started('bare-worker', program)}; {listens}"
     command = lab.ssh(CONTROLLER, f"systemctl cat {OURS[0]} | sed -n '/^ExecStart=/,/[^\\\\]$/p'")
     words = command.replace("ExecStart=", "").replace("\\\n", " ").split()
     starts[CONTROLLER] = started("bare-server", " ".join(words[: words.index("--api-key-file")]))
@@ -107,7 +118,11 @@ def started(unit: str, program: str) -> str:
     return f"{TIDY.format(unit=unit)}; systemd-run --quiet --unit={unit} {program}"
 
 
-TIDY = "systemctl kill -s SIGKILL {unit} 2>/dev/null; sleep 0.3; systemctl reset-failed {unit} 2>/dev/null || true"
+TIDY = (
+    "systemctl kill -s SIGKILL {unit} 2>/dev/null; "
+    "timeout 30 sh -c 'while systemctl -q is-active {unit}; do sleep 0.1; done'; "
+    "systemctl reset-failed {unit} 2>/dev/null || true"
+)
 
 
 def put_away(lab: Lab) -> None:
@@ -144,5 +159,8 @@ def long_answer(cluster: Cluster) -> threading.Thread:
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
-    time.sleep(1.0)
+    deadline = time.monotonic() + 30
+    while not cluster.generates():
+        assert time.monotonic() < deadline, "nothing is generated"
+        time.sleep(0.1)
     return thread

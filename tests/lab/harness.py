@@ -146,10 +146,14 @@ class Lab:
         return client
 
     def ssh(self, host: str, script: str) -> str:
+        """What it says. Raises AssertionError where it fails, and EOFError where the connection ends before it."""
         with self.connect(host) as client:
             _, out, err = client.exec_command(script, timeout=120)
             text, errors = out.read().decode(), err.read().decode()
-            assert out.channel.recv_exit_status() == 0, f"{host}: {script}: {errors}"
+            status = out.channel.recv_exit_status()
+            if status < 0:
+                raise EOFError(f"{host}: the connection ended: {script}")
+            assert status == 0, f"{host}: {script}: {errors}"
             return text
 
     def wait_until_gone(self, host: str) -> None:

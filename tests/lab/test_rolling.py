@@ -21,7 +21,7 @@ from tests.lab.watch import Seen, Watch, together
 
 ORDER = ["halo2", "halo3", "halo1"]
 """Workers by id, then the controller."""
-BACK_SECONDS = 45
+BACK_SECONDS = 90
 """A reboot takes 2 to 20 s here, on a busy machine with all of the cluster's services."""
 BOOT_LOADER = (Path(__file__).parent / "boot_loader.sh").read_text()
 

@@ -23,7 +23,7 @@ SECONDS = 0.1
 ANSWER_SECONDS = 0.3
 """The kernel of a host with a listening sshd accepts a connection long before, under load too."""
 LOGIN_SECONDS = 2.0
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,11 @@ def test_a_connection_whose_other_end_was_closed_is_not_established() -> None:
 def test_keepalive_is_put_on_another_process_s_connection() -> None:
     with listening() as (_, port):
         script = (
-            "import socket, sys, time; c = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+            "import socket, sys; c = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); "
+            f"input(); print(c.getsockopt(socket.IPPROTO_TCP, {act.TCP_RTO_MAX_MS}))"
         )
-        child = subprocess.Popen([sys.executable, "-c", script, str(port)])
+        pipe = subprocess.PIPE
+        child = subprocess.Popen([sys.executable, "-c", script, str(port)], stdin=pipe, stdout=pipe, stderr=pipe)
         try:
             peer = f"127.0.0.1:{port}"
             eventually(lambda: any(each.peer == peer and each.inode for each in look.sockets([port])))
@@ -113,6 +115,8 @@ def test_keepalive_is_put_on_another_process_s_connection() -> None:
                 pytest.skip("this machine lets nobody have another process's descriptor (pidfd_getfd)")
             (now,) = (each for each in look.sockets([port]) if each.peer == peer and each.state == "ESTAB")
             assert now.keepalive
+            said, wrong = child.communicate(b"\n", timeout=60)
+            assert said == b"20000\n" or b"Protocol not available" in wrong, "Linux before 6.15"
         finally:
             child.kill()
             child.wait()

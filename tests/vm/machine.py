@@ -196,11 +196,14 @@ class Machine:
         return self.ssh("cat /proc/sys/kernel/random/boot_id").strip()
 
     def ssh(self, script: str, *, seconds: float = 900) -> str:
-        """A connection of its own, not the connector that is tested."""
+        """A connection of its own, not the connector that is tested. Raises AssertionError where the script fails, and
+        EOFError where the connection ends before it."""
         with self._client() as client:
             _, out, err = client.exec_command(script, timeout=seconds)
             text, errors = out.read().decode(), err.read().decode()
             status = out.channel.recv_exit_status()
+            if status < 0:
+                raise EOFError(f"{self.name}: the connection ended: {script}")
             assert status == 0, f"{self.name}: {script}: exit {status}: {errors or text}"
             return text
 

@@ -1,4 +1,4 @@
-"""What the guard does: ends a service so that systemd starts it again, and has TCP ask whether the other end lives.
+"""What the guard does: ends a service so that systemd starts it again, and has TCP ask sooner for the other end.
 
 A service is always killed: llama-server ignores SIGTERM while a worker does not answer, and neither has anything to
 save. systemd starts it again (Restart=always), unless somebody has stopped it in the meantime: then it stays stopped.
@@ -18,8 +18,19 @@ from .seen import Unit
 
 IDLE, EVERY, TIMES = 10, 10, 9
 """Keepalive: seconds of silence before the first question, between two, and how many without an answer end the
-connection: after 100 s, like data that nobody acknowledges (roles/network/data/settings.yml: 102 s), so that a link
-that is down for a minute costs no model's loading. A host that was started anew answers the first with a reset.
+connection: after 100 s. A host that was started anew answers the first with a reset.
+"""
+
+TCP_RTO_MAX_MS = 44
+"""Linux 6.15, linux/tcp.h; Python has no name for it."""
+
+AGAIN_MS = 20_000
+"""At most so long between two tries to get data through that nobody acknowledges. Without it the time doubles with
+each, up to 51 s, and that a link is back is found as long after its outage as it took. With tcp_retries2 at 8
+(roles/network/data/settings.yml) such a connection is given up after 25.4 + 2 * 20 = 65 s (the kernel's
+tcp_model_timeout(); 102 s without it), so that a link that is down for a minute still costs no model's loading.
+TCP_USER_TIMEOUT would allow for more tries, and would also end a connection whose worker computes for long and lets
+what comes next wait (a window of zero).
 """
 
 PIDFD_GETFD = 438
@@ -48,7 +59,8 @@ def _systemctl(*words: str) -> bool:
 
 def keepalive(pid: int, descriptor: int) -> None:
     """Turns it on for a connection of another process: llama.cpp does not, and so waits for ever for a peer that lost
-    its power. Nothing is sent on the connection but what TCP itself sends. Raises OSError."""
+    its power. And bounds the time until unacknowledged data is sent again. Nothing is sent on the connection but what
+    TCP itself sends. Raises OSError."""
     process = os.pidfd_open(pid)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -62,3 +74,5 @@ def keepalive(pid: int, descriptor: int) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, EVERY)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, TIMES)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with suppress(OSError):  # Linux before 6.15 does not know it
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, AGAIN_MS)
