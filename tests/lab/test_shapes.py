@@ -136,7 +136,7 @@ def test_a_service_that_does_not_stop_gets_sigabrt(shapes: Lab) -> None:
     """Fedora's service.d/10-timeout-abort.conf is in force."""
     said = shapes.ssh(
         FEDORA,
-        "systemd-run --quiet --unit=stubborn -p TimeoutStopSec=1 sh -c 'trap \"\" TERM; "
+        'systemd-run --quiet --unit=stubborn -p TimeoutStopSec=1 sh -c \'trap "" TERM; '
         "touch /run/stubborn; while :; do sleep 1; done'; until [ -e /run/stubborn ]; do sleep 0.1; done; "
         "systemctl stop stubborn 2>/dev/null; journalctl --sync; journalctl -u stubborn --no-pager -o cat",
     )
