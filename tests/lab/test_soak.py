@@ -57,7 +57,7 @@ def watched(lab: Lab, seconds: float, longest: dict[str, float]) -> None:
 
 def test_nothing_is_restarted_and_no_request_fails(cluster: Cluster) -> None:
     lab, longest = cluster.lab, dict[str, float]()
-    load = Load(cluster.url.rpartition("/")[0], cluster.key, CONTEXT // SLOTS, SLOTS)
+    load = Load(cluster.api, cluster.key, CONTEXT // SLOTS, SLOTS)
     before, done, birds, since = runs(lab), deeds(lab), canaries(lab), int(time.time()) + 1
     start = time.monotonic()
     watched(lab, PAUSE, longest)
