@@ -28,7 +28,7 @@ AGAIN_MS = 20_000
 """At most so long between two tries to get data through that nobody acknowledges. Without it the time doubles with
 each, up to 51 s, and that a link is back is found as long after its outage as it took. With tcp_retries2 at 8
 (roles/network/data/settings.yml) such a connection is given up after 25.4 + 2 * 20 = 65 s (the kernel's
-tcp_model_timeout(); 102 s without it), so that a link that is down for a minute still costs no model's loading.
+tcp_model_timeout(); 102 s without it), so that a link that is down for half a minute still costs no model's loading.
 TCP_USER_TIMEOUT would allow for more tries, and would also end a connection whose worker computes for long and lets
 what comes next wait (a window of zero).
 """
