@@ -218,6 +218,6 @@ if __name__ == "__main__":
         main(*sys.argv[1:])
     except OSError as error:  # a disk that fails, or was mounted read-only for it
         sys.exit(
-            f"{error.filename or sys.argv[2]}: {error.strerror}: what is there cannot be vouched for, and is not given "
-            "out; mend the disk, or take `cache` out of the serve"
+            f"{error.filename or sys.argv[2]}: {error.strerror}: what is there cannot be vouched for; "
+            "mend the disk, or take `cache` out of the serve"
         )

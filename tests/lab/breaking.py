@@ -13,15 +13,17 @@ from tests.lab.faults import BIN, CONTROLLER, OURS, PORT, WORKERS, Cluster, Faul
 
 
 def _off_and_on(cluster: Cluster, host: str) -> None:
-    """Off for as long as the server needs to be waiting for it."""
+    """Off until the server waits for it."""
     since = time.time()
     cluster.lab.ssh(host, "systemctl poweroff --no-block")
-    cluster.lab.wait_until_gone(host)
-    deadline = time.monotonic() + 60
-    while f"waiting for {host}" not in cluster.journals(since, CONTROLLER):
-        assert time.monotonic() < deadline, f"the server does not wait for {host}"
-        time.sleep(0.5)
-    cluster.lab.up().ok()
+    try:
+        cluster.lab.wait_until_gone(host)
+        deadline = time.monotonic() + 60
+        while f"waiting for {host}" not in cluster.journals(since, CONTROLLER):
+            assert time.monotonic() < deadline, f"the server does not wait for {host}"
+            time.sleep(0.5)
+    finally:
+        cluster.lab.up().ok()
 
 
 def _rebooted(cluster: Cluster, *hosts: str, pause: float = 0) -> None:
@@ -62,7 +64,6 @@ HOLD = (
     "s.bind(('{address}', {port})); s.listen(1); time.sleep({seconds})"
 )
 
-
 TAKEN = (
     "timeout 60 sh -c 'until ss -ltnHp | grep :{port} | grep -q python; "
     "do systemctl kill -s SIGKILL {worker} || true; sleep 1; done'"
@@ -77,7 +78,7 @@ def _port_taken(cluster: Cluster, seconds: int) -> None:
         "halo2",
         "systemd-run --quiet --unit=hold --collect --property=StartLimitIntervalSec=0 --property=Restart=always "
         f'--property=RestartSec=100ms python3 -c "{hold}"; '
-        f"{TAKEN.format(port=PORT, worker=cluster.worker)}; "
+        f"{TAKEN.format(port=PORT, worker=cluster.worker)} || exit 1; "
         f"sleep {seconds}; systemctl stop hold; systemctl reset-failed hold 2>/dev/null || true",
     )
 

@@ -119,8 +119,7 @@ def started(unit: str, program: str) -> str:
 
 
 TIDY = (
-    "systemctl kill -s SIGKILL {unit} 2>/dev/null; "
-    "timeout 30 sh -c 'while systemctl -q is-active {unit}; do sleep 0.1; done'; "
+    "systemctl kill -s SIGKILL {unit} 2>/dev/null; systemctl stop {unit} 2>/dev/null; "
     "systemctl reset-failed {unit} 2>/dev/null || true"
 )
 

@@ -22,7 +22,7 @@ from tests.lab.watch import Seen, Watch, together
 ORDER = ["halo2", "halo3", "halo1"]
 """Workers by id, then the controller."""
 BACK_SECONDS = 90
-"""A reboot takes 2 to 20 s here, on a busy machine with all of the cluster's services."""
+"""A reboot takes 2 to 20 s here; a machine that is busier than any seen yet has no part in what is tested."""
 BOOT_LOADER = (Path(__file__).parent / "boot_loader.sh").read_text()
 
 

@@ -95,7 +95,7 @@ ln -s /srv/fedora-43 mirror/releases/43/Everything/x86_64/os
 createrepo_c --quiet mirror/updates/43/Everything/x86_64
 python3 -m http.server 8099 --bind 127.0.0.1 --directory mirror >/dev/null 2>&1 &
 trap "kill $!" EXIT
-until ss -ltn | grep -q :8099; do sleep 0.1; done
+timeout 30 sh -c 'until ss -ltn | grep -q :8099; do sleep 0.1; done'
 cat >tree.sh <<'END'
 {script}
 END
@@ -137,7 +137,8 @@ def test_a_service_that_does_not_stop_gets_sigabrt(shapes: Lab) -> None:
     said = shapes.ssh(
         FEDORA,
         'systemd-run --quiet --unit=stubborn -p TimeoutStopSec=1 sh -c \'trap "" TERM; '
-        "touch /run/stubborn; while :; do sleep 1; done'; until [ -e /run/stubborn ]; do sleep 0.1; done; "
+        "touch /run/stubborn; while :; do sleep 1; done'; "
+        "timeout 30 sh -c 'until [ -e /run/stubborn ]; do sleep 0.1; done'; "
         "systemctl stop stubborn 2>/dev/null; journalctl --sync; journalctl -u stubborn --no-pager -o cat",
     )
     assert "SIGABRT" in said

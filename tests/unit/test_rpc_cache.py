@@ -246,7 +246,7 @@ def test_a_disk_that_fails_is_told_by_name(tmp_path: Path, hasher: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1, "the RPC server does not start"
     assert done.stderr == (
-        f"{tmp_path}/disk: Not a directory: what is there cannot be vouched for, and is not given out; "
+        f"{tmp_path}/disk: Not a directory: what is there cannot be vouched for; "
         "mend the disk, or take `cache` out of the serve\n"
     )
 

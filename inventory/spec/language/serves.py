@@ -18,7 +18,7 @@ _OURS = (
 )
 """They follow from other fields; a key among them would be a secret in the file."""
 
-REFUSED = {
+_REFUSED = {
     **dict.fromkeys(_OURS, "is halofleet's to set; leave it out"),
     # Every question for its slots keeps a llama-server awake, or wakes it and so loads its model again.
     "--sleep-idle-seconds": "cannot be: the guard asks the server every 2 s, which keeps it awake or wakes it; "
@@ -29,8 +29,8 @@ REFUSED = {
 
 def _not_refused(word: str) -> str:
     flag = re.split("[= ]", word, maxsplit=1)[0].replace("_", "-")  # llama.cpp takes either
-    if flag in REFUSED:
-        raise rule(REFUSED[flag])
+    if flag in _REFUSED:
+        raise rule(_REFUSED[flag])
     return words_apart(word)
 
 

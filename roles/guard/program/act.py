@@ -26,9 +26,10 @@ TCP_RTO_MAX_MS = 44
 
 AGAIN_MS = 20_000
 """At most so long between two tries to get data through that nobody acknowledges. Without it the time doubles with
-each, up to 51 s, and that a link is back is found as long after its outage as it took. With tcp_retries2 at 8
-(roles/network/data/settings.yml) such a connection is given up after 25.4 + 2 * 20 = 65 s (the kernel's
-tcp_model_timeout(); 102 s without it), so that a link that is down for half a minute still costs no model's loading.
+each, up to 51 s with tcp_retries2 at 8 (roles/network/data/settings.yml): in the worst case it takes as long after a
+link's outage as the outage took until it is found to be back. With it such a connection is given up after
+25.4 + 2 * 20 = 65 s (the kernel's tcp_model_timeout(); 102 s without it), so that a link that is down for half a minute
+still costs no model's loading.
 TCP_USER_TIMEOUT would allow for more tries, and would also end a connection whose worker computes for long and lets
 what comes next wait (a window of zero).
 """
@@ -58,9 +59,9 @@ def _systemctl(*words: str) -> bool:
 
 
 def keepalive(pid: int, descriptor: int) -> None:
-    """Turns it on for a connection of another process: llama.cpp does not, and so waits for ever for a peer that lost
-    its power. And bounds the time until unacknowledged data is sent again. Nothing is sent on the connection but what
-    TCP itself sends. Raises OSError."""
+    """Turns it on for a connection of another process, and bounds the time until data that was not acknowledged is
+    sent again. llama.cpp does neither, and so waits for ever for a peer that lost its power. Nothing is sent on the
+    connection but what TCP itself sends. Raises OSError."""
     process = os.pidfd_open(pid)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

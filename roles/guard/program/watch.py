@@ -62,12 +62,12 @@ class Watch:
         self.restarts += 1
 
     def keep_alive(self) -> None:
-        """Has TCP ask whether the other ends of the RPC connections live, once for each."""
+        """Has TCP ask sooner for the other ends of the RPC connections, once for each."""
         if self.sight is None or self.sight.process is None:
             return
         for each in filter(self._rpc, self.sight.owned("ESTAB")):
             key = (self.sight.unit.pid, each.local, each.peer)
-            if key not in self.keepalives and not each.keepalive:
+            if key not in self.keepalives:
                 try:
                     act.keepalive(self.sight.unit.pid, self.sight.process.sockets[each.inode])
                 except OSError as error:
@@ -109,7 +109,7 @@ class Watch:
         return "well" if self._serves(sight) else "starting"
 
     def _serves(self, sight: Sight) -> bool:
-        """It has come as far as that; a worker does from its start."""
+        """Whether it is in service: a server that has been ready, a worker from its start."""
         return sight.unit.active == "active" and (self.life.ready or isinstance(self.service, Worker))
 
     def inherit(self, state: Mapping[str, Any]) -> None:
