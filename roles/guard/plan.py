@@ -16,6 +16,7 @@ from roles.lib import layout
 from roles.lib.paths import Absent, Directory, File
 from roles.lib.render import render
 from roles.lib.units import Service, revision
+from roles.llama_cpp.plan import Release, of_serve
 from roles.llama_server.plan import LlamaServer
 from roles.llama_server.plan import plan as llama_servers
 from roles.rpc_server.plan import UNIT as RPC
@@ -39,7 +40,9 @@ it. Who waits for a GPU may do nothing at all, and a controller whose workers co
 tokens of a prompt at 20 tokens/s that is 25 s."""
 MUTE_PIECE, MUTE_BATCH = 300.0, 1200.0
 """Seconds without anything that came of it, however busy it is: a CPU may take 2 tokens a second. With workers the end
-of each piece of a prompt is seen on a connection; of a server that computes alone a batch's, when its slot moves on."""
+of each piece of a prompt is seen on a connection; of a server that computes alone a batch's, when its slot moves on.
+The controller of a worker that computes on its CPU sees that end too, and not how busy that CPU is until then: to it
+this worker may be quiet for as long."""
 PIECE, BATCH = 512, 2048
 """Tokens: llama.cpp's own choice of --ubatch-size and --batch-size."""
 PIECE_FLAGS, BATCH_FLAGS = ("-ub", "--ubatch-size"), ("-b", "--batch-size")
@@ -68,14 +71,17 @@ def plan(lab: Lab, name: str) -> Guard | None:
     if rpc is not None:
         longer = _longer(lab.spec.serves[rpc.serve].extra, PIECE_FLAGS, PIECE)
         worker = Worker(RPC, rpc.endpoint, _quiet(rpc.release.backend) * longer, MUTE_PIECE * longer)
-    return Guard(Config(name, worker, tuple(map(_server, servers)), lines()), servers)
+    watched = tuple(_server(each, [of_serve(lab, each.serve, lender) for lender in each.lenders]) for each in servers)
+    return Guard(Config(name, worker, watched, lines()), servers)
 
 
-def _server(server: LlamaServer) -> Server:
+def _server(server: LlamaServer, lent: list[Release]) -> Server:
     host = "127.0.0.1" if server.bind.is_unspecified else str(server.bind)
     piece, batch = _longer(server.extra, PIECE_FLAGS, PIECE), _longer(server.extra, BATCH_FLAGS, BATCH)
-    quiet = (QUIET_GPU if server.workers else _quiet(server.release.backend)) * piece
-    mute = MUTE_PIECE * piece if server.workers else MUTE_BATCH * batch
+    quiet, mute = _quiet(server.release.backend) * piece, MUTE_BATCH * batch
+    if lent:
+        by_cpu = any(each.backend == "cpu" or each.software for each in lent)
+        quiet, mute = (MUTE_PIECE if by_cpu else QUIET_GPU) * piece, MUTE_PIECE * piece
     return Server(server.unit, server.serve, host, server.port, server.workers, quiet, mute)
 
 

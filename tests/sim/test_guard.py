@@ -43,7 +43,7 @@ def test_a_controller(stages: Stages, flavour: str) -> None:
                 "host": "10.43.0.11",
                 "port": 8080,
                 "workers": ["10.44.0.1:50052", "10.44.0.5:50052"],
-                "quiet": 60.0,
+                "quiet": 300.0,
                 "mute": 300.0,
             }
         ],
@@ -116,7 +116,7 @@ def test_larger_pieces_of_a_prompt_may_take_longer(stages: Stages, node: str) ->
     stage.run("guard", sim)
     wanted = json.loads(sim.text(CONFIG))
     told = wanted["worker"] or wanted["servers"][0]
-    assert (told["quiet"], told["mute"]) == {"halo1": (240.0, 1200.0), "halo2": (60.0, 1200.0)}[node]
+    assert (told["quiet"], told["mute"]) == {"halo1": (1200.0, 1200.0), "halo2": (60.0, 1200.0)}[node]
 
 
 @pytest.mark.parametrize(("extra", "mute"), [([], 1200.0), (["--batch_size", "8192"], 4800.0), (["-b", "512"], 1200.0)])
