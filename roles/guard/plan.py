@@ -78,10 +78,11 @@ def plan(lab: Lab, name: str) -> Guard | None:
 def _server(server: LlamaServer, lent: list[Release]) -> Server:
     host = "127.0.0.1" if server.bind.is_unspecified else str(server.bind)
     piece, batch = _longer(server.extra, PIECE_FLAGS, PIECE), _longer(server.extra, BATCH_FLAGS, BATCH)
-    quiet, mute = _quiet(server.release.backend) * piece, MUTE_BATCH * batch
     if lent:
         by_cpu = any(each.backend == "cpu" or each.software for each in lent)
         quiet, mute = (MUTE_PIECE if by_cpu else QUIET_GPU) * piece, MUTE_PIECE * piece
+    else:
+        quiet, mute = _quiet(server.release.backend) * piece, MUTE_BATCH * batch
     return Server(server.unit, server.serve, host, server.port, server.workers, quiet, mute)
 
 

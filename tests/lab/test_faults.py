@@ -110,7 +110,7 @@ def verdict(other: Cluster) -> str:
             return "goes on" if other.ask(5) == other.right else "answers, and wrongly"
         time.sleep(0.3)
     try:
-        health = requests.get(f"http://{other.lab.addresses[CONTROLLER]}:8080/health", timeout=5)
+        health = requests.get(f"{other.api}/health", timeout=5)
     except requests.RequestException:
         return "hangs, and so does /health" if "active" in other.state() else "its server is gone"
     return f"hangs, and /health says {health.status_code}"
