@@ -59,13 +59,16 @@ check: .venv/ok ## lint and types
 	.venv/bin/shellcheck $$(git ls-files '*.sh')
 
 test: check test-unit test-sim test-lab ## everything that can be checked on this machine
-	.venv/bin/pytest tests/vm/test_vagrant.py tests/vm/test_kernel.py tests/vm/test_links.py --changed
+	@$(PARTS) vm-1 vm-2
 
 # A tier in two processes. What each has said is shown when it is done.
 PARTS = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 
 unit-% sim-% lab-%: .venv/ok
 	.venv/bin/pytest tests/$(firstword $(subst -, ,$@)) --part $*/2
+
+vm-%: .venv/ok
+	.venv/bin/pytest $(addprefix tests/vm/test_,vagrant.py kernel.py links.py) --changed --part $*/2
 
 test-unit: .venv/ok ## pure planning and parsing
 	@$(PARTS) unit-1 unit-2
@@ -79,5 +82,7 @@ test-lab: .venv/ok ## booted hosts, real sshd, real llama.cpp
 test-vm: .venv/ok ## real kernels and boot loaders in QEMU, whether or not anything has changed
 	.venv/bin/pytest tests/vm
 
-test-slow: .venv/ok ## what takes too long for every run: an hour of load; compiling for Vulkan, HIP, on the stand-in for Fedora
-	HALOFLEET_SLOW=true .venv/bin/pytest tests/lab/test_vulkan.py tests/slow tests/lab/test_soak.py -s --durations=0
+test-slow: .venv/ok ## what takes too long for every run: kills at every place, compiling for Vulkan, HIP, on the stand-in for Fedora, an hour of load
+	HALOFLEET_SLOW=true .venv/bin/pytest \
+	  $(addprefix tests/sim/test_,gpu_interrupted.py kernel_interrupted.py put_back.py) \
+	  $(addprefix tests/lab/test_,cluster.py virtual_host.py put_back.py vulkan.py) tests/slow tests/lab/test_soak.py -s --durations=0

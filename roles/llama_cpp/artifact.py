@@ -13,6 +13,8 @@ from inventory.spec import home
 from roles.lib.local import sha256_cached, whole
 from roles.llama_cpp.plan import Release
 
+TEXTS = re.compile(r"\./(release\.json|SHA256SUMS|help/[^/]+\.txt)")
+
 
 def path_of(release: Release) -> Path:
     return home.cache("releases") / f"{release.id}.tar.gz"
@@ -42,28 +44,37 @@ def keep(release: Release) -> None:
 
 
 @cache
-def _member(path: Path, name: str) -> str:
-    with tarfile.open(path) as tar:
-        file = tar.extractfile(f"./{name}")
-        if file is None:
-            raise KeyError(name)
-        return file.read().decode()
+def _texts(path: Path) -> dict[str, str]:
+    """What the release says of itself, by file. Kept by the artifact's sum: it is unpacked for them once, not at every
+    run."""
+    note = home.cache("sums") / f"{sha256_cached(path)}.json"
+    if not note.is_file():
+        with tarfile.open(path) as tar, whole(note) as part:
+            found = {member.name[2:]: _read(tar, member) for member in tar if TEXTS.fullmatch(member.name)}
+            part.write_text(json.dumps(found))
+    texts: dict[str, str] = json.loads(note.read_text())
+    return texts
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = tar.extractfile(member)
+    return file.read().decode() if file else ""
 
 
 def manifest(release: Release) -> dict[str, Any]:
     """release.json: id, commit, source, cmake arguments. The artifact must be in the cache."""
-    found: dict[str, Any] = json.loads(_member(path_of(release), "release.json"))
+    found: dict[str, Any] = json.loads(_texts(path_of(release))["release.json"])
     return found
 
 
 def sums(release: Release) -> str:
     """SHA256SUMS of the release's files, as sha256sum wrote them."""
-    return _member(path_of(release), "SHA256SUMS")
+    return _texts(path_of(release))["SHA256SUMS"]
 
 
 def flags(release: Release, binary: str) -> frozenset[str]:
     """Every long option that the built binary's own --help names: llama.cpp renames them from version to version."""
-    return offered(_member(path_of(release), f"help/{binary}.txt"))
+    return offered(_texts(path_of(release))[f"help/{binary}.txt"])
 
 
 def offered(text: str) -> frozenset[str]:

@@ -23,6 +23,7 @@ from roles.lib.local import whole
 from roles.llama_cpp.plan import Release, release
 from tests.lab.conftest import booted
 from tests.lab.harness import ROOT, Lab, lend_release, make_lab, own_releases
+from tests.thorough import THOROUGH
 
 SYSTEMS = {"halo1": "debian-13", "halo2": "debian-13", "halo3": "fedora-43"}
 CONTROLLER, DEBIAN, FEDORA = SYSTEMS
@@ -30,7 +31,6 @@ WORKERS = (DEBIAN, FEDORA)
 BUDGET = 20
 """Remote commands per host of a whole cluster.py that has nothing to do."""
 BUILD_SECONDS = 5400
-SLOW = "HALOFLEET_SLOW"
 RPC = "halofleet-rpc-server.service"
 VISIBLE = "GGML_VK_VISIBLE_DEVICES"
 
@@ -56,7 +56,7 @@ def not_built(lab: Lab) -> str:
     """Why the tests are left out here; empty where they are not."""
     workers_compute_by(lab, "vulkan")
     wanted = release(load(lab.yml), DEBIAN, "vulkan")
-    if all(path.exists() for path in kept(wanted)) or "true" in (os.environ.get("CI"), os.environ.get(SLOW)):
+    if all(path.exists() for path in kept(wanted)) or THOROUGH or os.environ.get("CI") == "true":
         return ""
     return f"{wanted.id} is not in {home.cache('releases')}; `make test-slow` compiles it, in ten minutes"
 

@@ -95,7 +95,7 @@ class Stage:
         """The control machine has no releases and no keys."""
         for folder in (self.home.folder / "cache/releases", self.home.folder / "labs"):
             shutil.rmtree(folder, ignore_errors=True)
-        artifact._member.cache_clear()  # a run of pyinfra is a process of its own
+        artifact._texts.cache_clear()  # a run of pyinfra is a process of its own
 
     def before(self, role: str) -> SimHost:
         """A node on which every role before this one has run."""

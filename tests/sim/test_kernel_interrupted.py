@@ -14,9 +14,11 @@ from tests.sim.cut import cut, listen
 from tests.sim.host import SimHost
 from tests.sim.shell import Call, Reply
 from tests.sim.test_kernel import FEDORA_ENTRY, LIMIT, LOADERS, Stages, back, boot_files, box, linux, steps
+from tests.thorough import some
 
 IMAGE = "/boot/initrd.img-7.0.0-38-generic"
 KEEP = "/var/lib/halofleet/kernel"
+FLAVOURS = ("debian", "fedora", "net")
 
 
 @pytest.fixture(autouse=True)
@@ -63,13 +65,13 @@ def scripts(stages: Stages, flavour: str, monkeypatch: pytest.MonkeyPatch, *, un
 
 
 @pytest.mark.parametrize("undo", [False, True])
-@pytest.mark.parametrize("flavour", ["debian", "fedora", "net"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_killed_between_any_two_lines(
     stages: Stages, flavour: str, undo: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, ways = scripts(stages, flavour, monkeypatch, undo=undo)
     assert len(ways) > 2
-    for text in ways:
+    for text in some(ways, first=FLAVOURS.index(flavour), every=len(FLAVOURS)):
         stage, sim = prepared(stages, flavour)
         images(sim, monkeypatch)
         if undo:

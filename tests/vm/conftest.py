@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inventory.spec.home import home
-from tests.lab.harness import ROOT
+from tests.lab.harness import ROOT, free_network
 from tests.vm.harness import Machines, Network, impossible, install, missing_packages
 from tests.vm.image import image
 from tests.vm.passed import passed, when
@@ -46,16 +46,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def machines() -> Iterator[Machines]:
+def machines(pytestconfig: pytest.Config) -> Iterator[Machines]:
     if reason := impossible():
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must run the vm tier: {reason}")
         pytest.skip(reason)
     if missing := missing_packages():
         install(missing)
-    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
-    instance = f"vm-{checkout}"
-    found = Machines(instance, image(), Network(f"hv{checkout}-"), home() / "tests" / instance)
+    ours = hashlib.sha256(f"{ROOT} {pytestconfig.getoption('--part')}".encode()).hexdigest()[:6]
+    instance = f"vm-{ours}"
+    network = Network(f"hv{ours}-", free_network(24, [], instance))
+    found = Machines(instance, image(), network, home() / "tests" / instance)
     found.up()
     yield found
     found.down()

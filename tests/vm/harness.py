@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from tests.lab.harness import ROOT, Lab, free_network, share_cache
+from tests.lab.harness import ROOT, Lab, share_cache
 from tests.vm.disk import write
 from tests.vm.image import Image
 from tests.vm.machine import Machine
@@ -79,7 +79,7 @@ class Network:
 
     prefix: str
     """At most 10 characters: interface names have 15."""
-    subnet: IPv4Network = field(default_factory=lambda: free_network(24, []))
+    subnet: IPv4Network
 
     def up(self) -> None:
         self.down()
@@ -136,7 +136,7 @@ class Machines:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AssertionError(f"another run has the virtual machines of this checkout ({self.home})") from None
+            raise AssertionError(f"another run has these virtual machines ({self.home})") from None
         shutil.rmtree(self.home / "machines", ignore_errors=True)
         share_cache(self.home)
         self.network.up()
