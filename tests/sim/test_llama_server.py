@@ -16,6 +16,7 @@ from roles.lib.stop import Failed
 from roles.llama_server import keys
 from tests.sim.conftest import Stage
 from tests.sim.flavours import FLAVOURS
+from tests.thorough import some
 
 Stages = Callable[..., Stage]
 
@@ -276,7 +277,7 @@ def test_an_interrupted_change_of_the_key_is_healed_by_the_next_run(stages: Stag
 
     stage, whole = settled()
     changes = stage.run("llama_server", whole).changes
-    for count in range(1, changes + 1):
+    for count in some(range(1, changes + 1)):
         stage, sim = settled()
         stage.run("llama_server", sim, dies_after=count)
         stage.run("llama_server", sim)
