@@ -13,7 +13,7 @@ GROUP = "part_group"
 """A marker with a name: tests of the same name stay in one process. Without it they do so by file."""
 
 WEIGHT = "WEIGHT"
-"""Of a module: as how many others one of its tests counts."""
+"""Of a module: as how many others one of its tests counts. In the lab tier one is ten seconds."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,5 +12,5 @@ THOROUGH = os.environ.get("HALOFLEET_SLOW") == "true"
 
 
 def some(places: Sequence[Place], first: int = 0, every: int = 2) -> Sequence[Place]:
-    """Every second of them from the first on, or all."""
+    """Every second (third, ...) of them from number `first` on, or all."""
     return places if THOROUGH else places[first::every]

@@ -22,7 +22,7 @@ from tests.lab.faults import CACHE, CONTROLLER, OURS, Cluster, Fault, bare, long
 from tests.lab.harness import ROOT, Lab, make_lab
 
 PAGE = ROOT / "docs/faults.md"
-WEIGHT = 2
+WEIGHT = 3
 SETTLE = 90.0
 LOOK = 20.0
 """Seconds that a bare one is looked at."""

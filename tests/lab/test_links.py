@@ -34,6 +34,8 @@ NO_PINGS = (
     "add rule inet odd in icmp type echo-request drop"
 )
 
+WEIGHT = 2
+
 
 def output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -23,7 +23,7 @@ from tests.lab.harness import ROOT, Lab, make_lab
 from tests.lab.scan import listen, opens, scan
 from tests.lab.test_topologies import CHAIN, RING, every_address_answers, reshape, switch
 
-WEIGHT = 2
+WEIGHT = 5
 RPC, OTHER = 50052, 50099
 BUDGET = 20
 

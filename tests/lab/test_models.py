@@ -28,6 +28,8 @@ from functools import partial
 from pathlib import Path
 from gguf import GGUFWriter
 from roles.models import random_gguf
+
+WEIGHT = 4
 random_gguf.GGUFWriter = partial(GGUFWriter, split_max_tensors={PARTS})
 random_gguf.write(Path(sys.argv[1]), Path(sys.argv[2]), 4, 128)
 """

@@ -18,7 +18,7 @@ from tests.lab.harness import ROOT, Lab, Run, make_lab
 from tests.lab.test_topologies import every_address_answers
 from tests.thorough import some
 
-WEIGHT = 4
+WEIGHT = 10
 VERB = "tests/lab/links_only.py"
 SYSTEMS = {"halo1": "debian-13", "halo2": "fedora-43"}
 SECONDS = {"firewall": 60, "network": 80}
@@ -126,7 +126,7 @@ def test_a_change_is_confirmed_and_leaves_no_timer(pair: Lab, tmp_path: Path) ->
     assert differing(before, state(pair)) == []
 
 
-@pytest.mark.parametrize("cut", ["firewall", "network"])
+@pytest.mark.parametrize("cut", some(["network", "firewall"]))
 def test_a_change_that_cuts_ssh_is_put_back(pair: Lab, cut: str) -> None:
     links(pair).ok()
     before = state(pair)
@@ -150,7 +150,7 @@ def test_a_change_that_cuts_ssh_is_put_back(pair: Lab, cut: str) -> None:
     assert settled.totals["success"] == 0
 
 
-@pytest.mark.parametrize("cut", some(["network", "firewall"]))
+@pytest.mark.parametrize("cut", some(["firewall", "network"]))
 def test_when_the_control_machine_is_killed_the_old_state_comes_back(pair: Lab, cut: str) -> None:
     links(pair).ok()
     before = state(pair)

@@ -16,6 +16,8 @@ import yaml
 
 from tests.lab.harness import Lab
 
+WEIGHT = 3
+
 CMAKE = """
 cmake_minimum_required(VERSION 3.14)
 project(small C)

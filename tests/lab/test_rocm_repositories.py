@@ -21,6 +21,8 @@ from tests.lab.conftest import DEBIAN, FEDORA, UBUNTU
 from tests.lab.harness import Lab, Run
 from tests.sim.gpu import HEAD, RADV
 
+WEIGHT = 2
+
 SCRIPT = (Path(__file__).parent / "rocm_repository.py").read_text()
 PORT = 8099
 BOXES = (FEDORA, UBUNTU)

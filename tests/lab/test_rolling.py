@@ -19,6 +19,8 @@ from inventory.spec import load
 from tests.lab.harness import Lab, Run
 from tests.lab.watch import Seen, Watch, together
 
+WEIGHT = 6
+
 ORDER = ["halo2", "halo3", "halo1"]
 """Workers by id, then the controller."""
 BACK_SECONDS = 90

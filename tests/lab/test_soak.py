@@ -19,7 +19,7 @@ PAUSE = 40.0
 """More than the guard waits before it asks for a completion of its own, and looks at what came of it."""
 LOOK = 10.0
 SLOTS, CONTEXT = 4, 8192
-WEIGHT = 12
+WEIGHT = 33
 
 
 @pytest.fixture(scope="module")

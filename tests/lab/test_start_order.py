@@ -13,6 +13,8 @@ import requests
 
 from tests.lab.harness import Lab
 
+WEIGHT = 2
+
 SERVER, WORKER = "halofleet-server-chat", "halofleet-rpc-server"
 GONE_SECONDS, BACK_SECONDS = 60, 60
 

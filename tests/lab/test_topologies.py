@@ -14,6 +14,8 @@ from inventory.spec import Lab as Inventory
 from inventory.spec import load
 from tests.lab.harness import ROOT, Lab, free_network, make_lab
 
+WEIGHT = 5
+
 ICMP = 28
 """Bytes of IPv4 and ICMP headers around a ping's payload."""
 

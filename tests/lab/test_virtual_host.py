@@ -22,6 +22,8 @@ from inventory.spec.home import cache
 from roles.virtual_host.names import Instance
 from tests.thorough import some
 
+WEIGHT = 2
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 FORWARDING = Path("/run/halofleet/forwarding/users")
 MANAGEMENT, LINKS, FABRIC = "10.143.0", "10.144.0.0/16", "10.147.0"
@@ -372,7 +374,7 @@ def test_host_key_is_pinned_and_foreign_entries_stay(running: Lab) -> None:
 STEPS = ("base tree", "keys", "bridge and the way out", "network namespaces", "links", "hosts", "hosts answer")
 
 
-@pytest.mark.parametrize("step", some(STEPS))
+@pytest.mark.parametrize("step", some(STEPS, every=3))
 def test_killed_anywhere_and_run_again_it_finishes(lab: Lab, step: str) -> None:
     lab.write(PAIR, [CABLE, SWITCHED])
     lab.down()
@@ -382,7 +384,7 @@ def test_killed_anywhere_and_run_again_it_finishes(lab: Lab, step: str) -> None:
     assert lab.up() == 0
 
 
-@pytest.mark.parametrize("step", some(STEPS, first=1))
+@pytest.mark.parametrize("step", some(STEPS, first=1, every=3))
 def test_down_leaves_nothing_after_a_crash_anywhere(lab: Lab, step: str) -> None:
     lab.down()
     nothing = traces(lab)

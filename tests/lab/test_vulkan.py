@@ -25,6 +25,8 @@ from tests.lab.conftest import booted
 from tests.lab.harness import ROOT, Lab, lend_release, make_lab, own_releases
 from tests.thorough import THOROUGH
 
+WEIGHT = 13
+
 SYSTEMS = {"halo1": "debian-13", "halo2": "debian-13", "halo3": "fedora-43"}
 CONTROLLER, DEBIAN, FEDORA = SYSTEMS
 WORKERS = (DEBIAN, FEDORA)
