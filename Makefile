@@ -59,16 +59,13 @@ check: .venv/ok ## lint and types
 	.venv/bin/shellcheck $$(git ls-files '*.sh')
 
 test: check test-unit test-sim test-lab ## everything that can be checked on this machine
-	@$(PARTS) vm-1 vm-2
+	.venv/bin/pytest $(addprefix tests/vm/test_,vagrant.py kernel.py links.py) --changed
 
 # A tier in two processes. What each has said is shown when it is done.
 PARTS = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 
 unit-% sim-% lab-%: .venv/ok
 	.venv/bin/pytest tests/$(firstword $(subst -, ,$@)) --part $*/2
-
-vm-%: .venv/ok
-	.venv/bin/pytest $(addprefix tests/vm/test_,vagrant.py kernel.py links.py) --changed --part $*/2
 
 test-unit: .venv/ok ## pure planning and parsing
 	@$(PARTS) unit-1 unit-2
