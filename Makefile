@@ -59,7 +59,8 @@ check: .venv/ok ## lint and types
 	.venv/bin/shellcheck $$(git ls-files '*.sh')
 
 test: check test-unit test-sim test-lab ## everything that can be checked on this machine
-	.venv/bin/pytest $(addprefix tests/vm/test_,vagrant.py kernel.py links.py) --changed
+	.venv/bin/pytest tests/vm/test_vagrant.py tests/vm/test_links.py --changed
+	.venv/bin/pytest tests/vm/test_kernel.py --changed -k 'taken_for or reboots_first or argument_is_on or initramfs or second_run'
 
 # A tier in two processes. What each has said is shown when it is done.
 PARTS = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
