@@ -81,6 +81,6 @@ test-vm: .venv/ok ## real kernels and boot loaders in QEMU, whether or not anyth
 	.venv/bin/pytest tests/vm
 
 test-slow: .venv/ok ## what takes too long for every run: kills at every place, compiling for Vulkan, HIP, on the stand-in for Fedora, an hour of load
-	HALOFLEET_SLOW=true .venv/bin/pytest tests/sim -k 'interrupted or killed' --durations=0
+	HALOFLEET_SLOW=true .venv/bin/pytest tests/sim -k 'interrupt or killed' --durations=0
 	HALOFLEET_SLOW=true .venv/bin/pytest $(addprefix tests/lab/test_,cluster.py virtual_host.py put_back.py vulkan.py) \
 	  tests/slow tests/lab/test_soak.py -s --durations=0

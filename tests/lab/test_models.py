@@ -18,6 +18,7 @@ import yaml
 
 from tests.lab.harness import ROOT, Lab
 
+WEIGHT = 4
 FOLDER = "/var/lib/halofleet/models"
 PARTS = 12
 """Tensors in a part; the shipped model has 75."""
@@ -28,8 +29,6 @@ from functools import partial
 from pathlib import Path
 from gguf import GGUFWriter
 from roles.models import random_gguf
-
-WEIGHT = 4
 random_gguf.GGUFWriter = partial(GGUFWriter, split_max_tensors={PARTS})
 random_gguf.write(Path(sys.argv[1]), Path(sys.argv[2]), 4, 128)
 """

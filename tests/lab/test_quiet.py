@@ -18,9 +18,8 @@ OTHERS = (
     "systemctl is-enabled sleep.target suspend.target hibernate.target hybrid-sleep.target "
     "suspend-then-hibernate.target || true"
 )
-
-WEIGHT = 3
 """Everything that the role touches."""
+WEIGHT = 3
 
 
 def invocation(lab: Lab, host: str, unit: str) -> str:
